@@ -11,9 +11,9 @@ from fleet.cluster.kinds import Kind, Record, record_of
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import Known
 from foresail.client import Changed, Snapshot
-from foresail.client_plan import Plan, plan_of
-from foresail.console.controller_source import ControllerSource
+from foresail.controller.console_source import ControllerSource
 from foresail.controller.rounds import ClusterRound, ClusterRounds, PlannedReplicas
+from foresail.plans_api.plan import Plan, plan_of
 from foresail.prices import price_list
 from policies.policy.shipped_policies import shipped as policy
 from scaler.rpc.foresail.v1 import plans_pb2 as pb

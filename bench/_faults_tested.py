@@ -55,6 +55,7 @@ def _results(tests: Sequence[str]) -> dict[str, Observed]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", *tests, "-q", "-p", "no:cacheprovider"]
+        command += ["-p", "no:rerunfailures"]  # a row that holds at the second try does not hold
         # Only this family of reports has properties of tests.
         command += [f"--junitxml={report}", "-o", "junit_family=xunit1"]
         environment = {"FORESAIL_LOAD_OBJECTS": LOAD_OBJECTS, **os.environ}

@@ -154,7 +154,7 @@ def _placement() -> list[Fault]:
 
 
 def _console() -> list[Fault]:
-    where = "tests/foresail/console/test_controller_source.py"
+    where = "tests/foresail/controller/test_console_source.py"
     return [
         tested(
             "console",

@@ -17,9 +17,9 @@ from bench._decisions_workloads import lived
 from bench.forecast_state import lived_through, resident_mib, restored
 from foresail.console.fleet_html import nodes_html, summary_html, workloads_html
 from foresail.console.listing import Asked
-from foresail.decision_log import Bounds
-from foresail.exported import WorkloadSnapshot
-from foresail.link import Published
+from foresail.explain.decision_log import Bounds
+from foresail.serve.exported import WorkloadSnapshot
+from foresail.serve.link import Published
 from scaler.decision.answers import Reference, TimedOutcome
 from scaler.serving.state_book import NoStates
 from scaler.state.records import WorkloadState

@@ -21,9 +21,9 @@ from typing_extensions import override
 
 from bench._decisions_workloads import EPOCH, lived
 from bench._report import Row, show
-from foresail import explain
-from foresail.decision_keeper import DecisionKeeper
-from foresail.decision_log import Bounds, DecisionLog, Entry
+from foresail.explain import workload as explain
+from foresail.explain.decision_keeper import DecisionKeeper
+from foresail.explain.decision_log import Bounds, DecisionLog, Entry
 from scaler.decision.answers import Reference
 from scaler.serving.feeds import WorkloadStatus
 from scaler.serving.plan_book import NoReaders

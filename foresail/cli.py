@@ -12,24 +12,24 @@ from typing import IO, Any
 import click
 from typing_extensions import override
 
-from foresail import (
-    cli_agents,
-    cli_cost,
-    cli_events,
-    cli_gpus,
-    cli_lint,
-    cli_nodes,
-    cli_options,
-    cli_plans,
-    cli_policy,
-    cli_ray,
-    cli_replay,
-    cli_tune,
+from foresail.commands import (
+    agents,
+    cost,
+    events,
+    gpus,
+    lint,
+    nodes,
+    plans,
+    policy,
+    ray,
+    replay,
+    tune,
 )
+from foresail.commands import options as cli_options
 from foresail.figures import camel
 from foresail.logs import log_to_stderr
 from foresail.printed import FORMS, print_document
-from foresail.settings import read
+from foresail.settings.file import read
 from scaler.errors import ForesailError
 from scaler.message_text import printable_lines
 
@@ -97,7 +97,7 @@ def completion(shell: str) -> None:
 @cli_options.log_level
 def serve(config: Path, log_level: str) -> None:
     """Answer KEDA: the external scaler, with health and metrics on a second port."""
-    from foresail import serve as serving
+    from foresail.serve import command as serving
 
     log_to_stderr(log_level)
     asyncio.run(serving.serve(read(config), log_level=log_level))
@@ -139,7 +139,7 @@ def demo(*, seconds: float, seed: int, plain: bool, web: bool, port: int, form: 
     """A day of LLM traffic through the real scaler: no cluster, no GPU, no service."""
     from rich.console import Console
 
-    from foresail import play
+    from foresail.demo import play
 
     log_to_stderr("error")
     if web:
@@ -210,8 +210,8 @@ def _split(asked: str) -> tuple[str, str]:
 def _explain_workload(
     namespace: str, name: str, server: str, token_file: Path | None, at: str | None, *, form: str
 ) -> None:
-    from foresail import explain as explained
-    from foresail.asking import accounts
+    from foresail.explain import workload as explained
+    from foresail.explain.asking import accounts
     from scaler.sources.access import secret
 
     token = None if token_file is None else secret(token_file)
@@ -229,8 +229,8 @@ def _explain_workload(
 
 
 def _explain_pod(namespace: str, name: str, server: str, form: str) -> None:
-    from foresail import explain_pod as explained
-    from foresail.asking import pod_account
+    from foresail.explain import pod as explained
+    from foresail.explain.asking import pod_account
 
     account = asyncio.run(pod_account(server, namespace, name))
     if form in FORMS:
@@ -242,24 +242,24 @@ def _explain_pod(namespace: str, name: str, server: str, form: str) -> None:
 
 
 for _verb in (
-    cli_plans.plans,
-    cli_replay.replay,
-    cli_replay.backtest,
-    cli_tune.tune,
-    cli_gpus.gpus,
-    cli_gpus.fleet,
-    cli_cost.cost,
-    cli_gpus.claim,
-    cli_gpus.agent,
-    cli_gpus.scheduler,
-    cli_gpus.webhook,
-    cli_lint.lint,
-    cli_events.events,
-    cli_agents.agents,
-    cli_policy.policy,
-    cli_nodes.advise,
-    cli_nodes.controller,
-    cli_ray.ray_scale,
+    plans.plans,
+    replay.replay,
+    replay.backtest,
+    tune.tune,
+    gpus.gpus,
+    gpus.fleet,
+    cost.cost,
+    gpus.claim,
+    gpus.agent,
+    gpus.scheduler,
+    gpus.webhook,
+    lint.lint,
+    events.events,
+    agents.agents,
+    policy.policy,
+    nodes.advise,
+    nodes.controller,
+    ray.ray_scale,
 ):
     main.add_command(_verb)
 

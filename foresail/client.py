@@ -20,9 +20,9 @@ import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
 
-from foresail.client_checks import MalformedPlanError
-from foresail.client_events import Changed, Event, Removed, Snapshot, WatchPosition
-from foresail.client_plan import Plan, Refused, plan_of
+from foresail.plans_api.checks import MalformedPlanError
+from foresail.plans_api.events import Changed, Event, Removed, Snapshot, WatchPosition
+from foresail.plans_api.plan import Plan, Refused, plan_of
 from scaler.decision.answers import Reference
 from scaler.errors import ForesailError
 from scaler.message_text import limited

@@ -5,6 +5,7 @@ start: discovery hands over every five seconds, at a start too.
 """
 
 import errno
+import math
 import os
 import random
 import shutil
@@ -123,10 +124,16 @@ class PrometheusServer:
         """Every series name it holds."""
         return set(self._get("/api/v1/label/__name__/values").json()["data"])
 
-    def _get(self, path: str) -> requests.Response:
+    def value(self, query: str) -> float:
+        """The one number that an instant query gives; NaN where it gives none."""
+        found = self._get("/api/v1/query", query=query).json()["data"]["result"]
+        return float(found[0]["value"][1]) if found else math.nan
+
+    def _get(self, path: str, **parameters: str) -> requests.Response:
         tls = self._tls
         return requests.get(
             f"{self.url}{path}",
+            params=parameters,
             timeout=60,
             verify=str(tls.ca_file) if tls.ca_file else True,
             cert=(str(tls.cert_file), str(tls.key_file)) if tls.cert_file else None,

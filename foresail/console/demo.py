@@ -6,8 +6,8 @@ from rich.console import Console
 
 from foresail.console.demo_source import DemoSource
 from foresail.console.server import serving
-from foresail.demo import NAME, NAMESPACE, playback
-from foresail.play import Style, play
+from foresail.demo.day import NAME, NAMESPACE, playback
+from foresail.demo.play import Style, play
 
 
 async def play_web(*, seconds: float, seed: int, port: int, console: Console) -> None:

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fleet.catalogue import shipped
-from foresail.client_plan import Plan, plan_of
 from foresail.console.history import Bounds, History
 from foresail.console.records import Fleet, Score, WorkloadPage, WorkloadRow
 from foresail.console.workload_page import Paid, page_of
 from foresail.console.workload_row import row_of
-from foresail.demo import Frame, Playback
+from foresail.demo.day import Frame, Playback
+from foresail.plans_api.plan import Plan, plan_of
 from replay.simulate import Result
 from scaler.serving.plan_message import plan_message
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from foresail.access import has_token
-from foresail.loopback import is_loopback, names_loopback
+from foresail.ports.access import has_token
+from foresail.ports.loopback import is_loopback, names_loopback
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

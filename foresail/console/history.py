@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from math import nan
 from typing import Final
 
-from foresail.client_plan import Plan
 from foresail.console.records import Decision, Series
 from foresail.console.workload_row import demand_of, ready_of
+from foresail.plans_api.plan import Plan
 
 _SAMPLE: Final = 4
 """Numbers of one sample: its time, demand, planned and ready replicas."""

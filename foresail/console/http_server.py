@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from foresail.console.guard import Application, Message, Receive, Scope, Send
-from foresail.open_connections import Connection, OpenConnections, PortLimits
+from foresail.ports.open_connections import Connection, OpenConnections, PortLimits
 from scaler.errors import ForesailError
 from scaler.limits import Limit
 

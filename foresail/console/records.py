@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
-from foresail.client_plan import LearnedLead
+from foresail.plans_api.plan import LearnedLead
 from scaler.decision.need import Step
 from scaler.learning.shadows.account import BooksAccount
 

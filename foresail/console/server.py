@@ -18,8 +18,8 @@ from foresail.console.guard import Guard
 from foresail.console.http_server import served
 from foresail.console.pages import add_pages
 from foresail.console.records import ConsoleSource
-from foresail.loopback import is_loopback
-from foresail.open_connections import PortLimits
+from foresail.ports.loopback import is_loopback
+from foresail.ports.open_connections import PortLimits
 from scaler.errors import ForesailError
 
 _BACKLOG: Final = 128

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from foresail.client_plan import Plan
 from foresail.console.history import History
 from foresail.console.records import (
     Ahead,
@@ -16,6 +15,7 @@ from foresail.console.records import (
 )
 from foresail.console.workload_row import measured
 from foresail.figures import UNKNOWN
+from foresail.plans_api.plan import Plan
 from scaler.decision.capacity import Origin
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.tracker import PLANNED

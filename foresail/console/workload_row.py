@@ -3,8 +3,8 @@
 from hashlib import blake2b
 from typing import Final
 
-from foresail.client_plan import Plan
 from foresail.console.records import Level, State, WorkloadRow
+from foresail.plans_api.plan import Plan
 from scaler.decision.answers import Reference
 from scaler.durations import format_duration
 from scaler.message_text import printable

@@ -12,10 +12,10 @@ import structlog
 from kubernetes_asyncio.client import ApiClient
 from prometheus_client import CollectorRegistry, Counter
 
-from foresail.change_executor import ChangeExecutor, Ending, Outcome
+from foresail.api.change_executor import ChangeExecutor, Ending, Outcome
+from foresail.api.discovering import discover, made_objects
 from foresail.controller.pod_specs import PodSpecs
 from foresail.controller.rounds import ClusterRound
-from foresail.discovering import discover, made_objects
 from policies.levers.discovery import Discovery
 from policies.levers.ladder import Actions, LeverInput, actions
 from policies.levers.objects import Objects

@@ -12,7 +12,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter
 
 from fleet.cluster.reading import Cluster
-from foresail.event_queue import EventQueue, Post, event_of
+from foresail.placement.event_queue import EventQueue, Post, event_of
 from policies.node_plan import NodePlan, PoolPlan, Step, Verdict
 from policies.rules.draft import SPECULATIVE
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foresail.client import ClientTls
-from foresail.mlflow_client import MlflowServer
+from foresail.meters.mlflow import MlflowServer
 from policies.policy.pool_policy import Mode
 
 

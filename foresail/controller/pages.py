@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from foresail.access import on_this_machine
-from foresail.advice import Advice
-from foresail.advice_table import cluster_payload
 from foresail.controller.rounds import ClusterRound
+from foresail.policy.advice import Advice
+from foresail.policy.advice_table import cluster_payload
+from foresail.ports.access import on_this_machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Final
 import structlog
 
 from foresail.client import Changed, Plan, PlansError, Removed, Snapshot
-from foresail.client_events import Event
 from foresail.controller.known_plans import KnownPlans, TriggerPlan
+from foresail.plans_api.events import Event
 from scaler.clock import Clock
 from scaler.decision.tracker import PLANNED
 from scaler.forecast.record import Skill

@@ -14,7 +14,7 @@ import structlog
 from fleet.cluster.fields import Json
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable
 from fleet.cluster.kinds import identity_of
-from foresail.policy_files import PolicyFiles
+from foresail.policy.files import PolicyFiles
 from policies.policy.documents import PolicyError, agreed, policy_of
 from policies.policy.schema import API_VERSION, KIND, CapacityPolicy
 from scaler.errors import ForesailError

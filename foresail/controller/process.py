@@ -18,12 +18,10 @@ from fleet.cluster.follow.mirror import PLANNING_KINDS, Mirror, mirrored
 from fleet.cluster.follow.watch import watched
 from fleet.cluster.kinds import Kind
 from fleet.snapshot import Known
-from foresail.advice_table import render
-from foresail.api_client import client_of
-from foresail.certificate_ends import CertificateEnds
+from foresail.api.client import client_of
 from foresail.client import Plans
 from foresail.clock import steady_clock, wall_clock
-from foresail.console.controller_source import ControllerSource
+from foresail.controller.console_source import ControllerSource
 from foresail.controller.controller import Clocks, Connections, Controller, RoundExecutor
 from foresail.controller.election import Election
 from foresail.controller.known_plans import KnownPlans
@@ -40,13 +38,15 @@ from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerSt
 from foresail.controller.run_watch import RunWatch
 from foresail.controller.state_folder import StateFolder
 from foresail.controller.tuning_worker import choose_apart
-from foresail.event_queue import post_to
-from foresail.fleet_options import IN_CLUSTER
-from foresail.limits_seen import LimitCollector
-from foresail.policy_files import PolicyFiles
+from foresail.gpus.options import IN_CLUSTER
+from foresail.placement.event_queue import post_to
+from foresail.policy.advice_table import render
+from foresail.policy.files import PolicyFiles
+from foresail.ports.certificate_ends import CertificateEnds
+from foresail.ports.limits_seen import LimitCollector
+from foresail.ports.process import end_on_fault, stop_signalled
+from foresail.ports.sites import Sites
 from foresail.prices import price_list
-from foresail.process import end_on_fault, stop_signalled
-from foresail.sites import Sites
 from scaler.errors import ForesailError
 
 log = structlog.get_logger()

@@ -16,8 +16,8 @@ from fleet.account.gpu_hours import GAP_SECONDS
 from fleet.cluster.pods import Pod
 from fleet.mlflow import Run
 from foresail.controller.rounds import ClusterRound
-from foresail.mlflow_client import MlflowClient, MlflowError, MlflowServer
-from foresail.training_runs import RunsRead, read_runs
+from foresail.gpus.training_runs import RunsRead, read_runs
+from foresail.meters.mlflow import MlflowClient, MlflowError, MlflowServer
 from policies.reading.jobs import Job, jobs_of
 from policies.reading.runs import GangEnds, gang_ends
 from scaler.clock import Clock

@@ -16,12 +16,12 @@ from kubernetes_asyncio.client import ApiClient
 
 from fleet.cluster.follow.api import PATIENT, Patience
 from fleet.cluster.follow.mirror import PLANNING_KINDS, Mirror, mirrored
-from foresail.api_client import client_of
-from foresail.change_executor import ChangeExecutor, Ending
+from foresail.api.change_executor import ChangeExecutor, Ending
+from foresail.api.client import client_of
+from foresail.api.discovering import made_objects
 from foresail.clock import wall_clock
 from foresail.controller.options import ControllerOptions
-from foresail.discovering import made_objects
-from foresail.fleet_options import IN_CLUSTER
+from foresail.gpus.options import IN_CLUSTER
 from policies.levers import garbage
 from policies.levers.objects import Objects
 from scaler.errors import ForesailError

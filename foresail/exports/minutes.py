@@ -15,11 +15,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from foresail.backtest.served_pods import POD_SERIES
 from foresail.exports.errors import ExportError
 from foresail.exports.found import FoundSeries, is_gap
 from foresail.exports.labels import NAME
 from foresail.exports.moments import MILLISECONDS_FROM
-from foresail.served_pods import POD_SERIES
 from scaler.sources.catalogue import Preset, load, shipped
 
 STEP_SECONDS: Final = 60.0

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from math import ceil
 from typing import TypeVar
 
+from foresail.backtest.recorded import POD_STEP_SECONDS, Selection
 from foresail.exports.minutes import STEP_SECONDS, KeptSeries, spanned
-from foresail.recorded import POD_STEP_SECONDS, Selection
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation
 from scaler.sources.catalogue import Preset

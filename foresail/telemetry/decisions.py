@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from foresail.decision_trace import Attributes, DecisionTrace
+from foresail.explain.decision_trace import Attributes, DecisionTrace
 from scaler.decision.answers import Answer
 from scaler.evaluate import WorkloadPlan
 from scaler.signals import Value

@@ -7,8 +7,9 @@ import grpc.aio
 from typing_extensions import override
 
 from foresail.clock import steady_clock, wall_clock
-from foresail.decision_trace import DecisionTrace
-from foresail.settings_telemetry import TelemetrySettings
+from foresail.explain.decision_trace import DecisionTrace
+from foresail.settings.telemetry import TelemetrySettings
+from foresail.telemetry.begun import Families, Telemetry
 from foresail.telemetry.exporters import (
     end,
     is_wanted,
@@ -20,7 +21,6 @@ from foresail.telemetry.exporters import (
 from foresail.telemetry.log_lines import send_log
 from foresail.telemetry.series import SeriesPush
 from foresail.telemetry.spans import CallTraces, PlanTraces
-from foresail.telemetry_begun import Families, Telemetry
 from scaler.decision.answers import Reference, TimedOutcome
 
 if TYPE_CHECKING:

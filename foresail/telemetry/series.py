@@ -33,8 +33,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.samples import Sample
 
+from foresail.telemetry.begun import Families
 from foresail.telemetry.exporters import SCOPE
-from foresail.telemetry_begun import Families
 from scaler.clock import Clock
 
 log = structlog.get_logger()

@@ -25,7 +25,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from typing_extensions import override
 
-from foresail.decision_trace import DecisionTrace
+from foresail.explain.decision_trace import DecisionTrace
 from foresail.telemetry.exporters import SCOPE
 from scaler.clock import Clock
 from scaler.decision.answers import Reference

@@ -95,7 +95,7 @@ def cheapest_of_each(
     above = _chances_above(counts, quantiles, need.levels)
     beyond = np.zeros_like(above)
     steps = (above[:, 1:] + above[:, :-1]) * (unit / 2)
-    beyond[:, :-1] = np.cumsum(steps[:, ::-1], axis=1)[:, ::-1]
+    beyond[:, :-1] = steps[:, ::-1].cumsum(axis=1)[:, ::-1]
     late = counts * above + beyond
     # Rows of `cost` are schedules, columns are counts, for each part.
     cost = counts + np.array(late_minute_costs, np.float64)[:, None] * late[:, None]
@@ -135,7 +135,7 @@ def _at(need: NeedAhead, seconds: Floats) -> Floats:
     known = np.array(need.seconds)
     rows = np.array(need.quantiles)
     seconds = np.minimum(seconds, known[-1])
-    after = known.searchsorted(seconds).clip(1, len(known) - 1)
+    after = 1 + known[1:-1].searchsorted(seconds)
     share = (seconds - known[after - 1]) / (known[after] - known[after - 1])
     quantiles: Floats = rows[after - 1] + share[:, None] * (rows[after] - rows[after - 1])
     return np.maximum.accumulate(quantiles, axis=1)
@@ -151,14 +151,12 @@ def _chances_above(counts: Floats, quantiles: Floats, levels: Sequence[float]) -
     span = log((1 - levels[tail_from]) / (1 - levels[-1])) or 1.0
     top = quantiles[:, -1:]
     mean_excess = np.maximum((top - quantiles[:, tail_from:][:, :1]) / span, _TAIL_REPLICAS_MIN)
-    above = (1 - levels[-1]) * np.exp(np.minimum(top - counts, 0) / mean_excess)
+    tail = (1 - levels[-1]) * np.exp(np.minimum(top - counts, 0) / mean_excess)
     known = np.array([1.0, *(1 - level for level in levels)])
     from_zero = np.zeros((len(quantiles), 1 + len(levels)))
     from_zero[:, 1:] = quantiles
-    for part, row in enumerate(from_zero):
-        inside = int(counts.searchsorted(row[-1], side="right"))
-        above[part, :inside] = np.interp(counts[:inside], row, known)
-    return above
+    inside = [np.interp(counts, row, known) for row in from_zero]
+    return np.where(counts <= top, inside, tail)
 
 
 def _least_up_to(cost: Floats, places: NDArray[np.intp]) -> NDArray[np.intp]:

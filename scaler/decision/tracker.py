@@ -308,10 +308,9 @@ def _need_ahead(
         if forecast is not None
     ]
     grid = parts[0][1]  # all series of a workload have one grid
-    now = [[per_token * forecast.last_value] * len(grid.levels) for per_token, forecast in parts]
     loads = [
-        np.array([row, *(np.array(forecast.quantiles) * per_token)])
-        for row, (per_token, forecast) in zip(now, parts, strict=True)
+        np.array([[forecast.last_value] * len(grid.levels), *forecast.quantiles]) * per_token
+        for per_token, forecast in parts
     ]
     joined = (np.add if work.together is Together.SUM else np.maximum).reduce(loads)
     return NeedAhead(

@@ -174,10 +174,10 @@ class PlanningCycle:
     def _start_looks(
         self, moment: float, group: asyncio.TaskGroup
     ) -> list[asyncio.Task[tuple[WorkloadPlan, ...]]]:
-        looks = [
-            group.create_task(self._looks.look(lives), name="look")
-            for lives in self._looks.due(moment)
-        ]
+        due = self._looks.due(moment)
+        looks = [group.create_task(self._looks.look(lives), name="look") for lives in due.together]
+        if due.missed:
+            _ = group.create_task(self._looks.miss(due.missed, moment), name="miss")
         self._workloads.join_feeds()
         return looks
 

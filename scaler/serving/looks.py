@@ -1,13 +1,14 @@
 """Looks at feeds: which are due, and the way of one look to the plans of its feed's workloads.
 
 At each moment a feed whose last look has ended gets a new one; a feed whose look is still under way
-misses that moment. The looks at feeds that their group reads together are made as one, and no other
-look waits for them. Looks wait only for a slot of their own source, and a look that has its slot
-ends within its time limit.
+misses that moment, and the event loop turns between two that do. The looks at feeds that their
+group reads together are made as one, and no other look waits for them. Looks wait only for a slot
+of their own source, and a look that has its slot ends within its time limit.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference
@@ -23,6 +24,16 @@ from scaler.serving.plans import Plans
 from scaler.serving.slots import SourceSlots
 from scaler.serving.workloads import Workloads
 from scaler.signals import Absent, FeedGroup, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class DueLooks:
+    """What one moment asks for."""
+
+    together: Sequence[Sequence[LiveFeed]]
+    """The feeds to look at, those in one list that are read together."""
+    missed: Sequence[LiveFeed]
+    """Those whose last look has not ended."""
 
 
 class Looks:
@@ -46,27 +57,28 @@ class Looks:
         self._wall = wall
         self._steady = steady
         self._metrics = metrics
+        self._plan_turn = asyncio.Lock()
+        """Held for a turn of the event loop by each feed that is planned for. If all that are ready
+        were planned for in one turn, what else the loop does would wait for hundreds."""
 
-    def due(self, moment: float) -> Iterator[Sequence[LiveFeed]]:
-        """The feeds to look at for this moment, those in one list that are read together.
-
-        A feed whose look is under way misses the moment.
-        """
+    def due(self, moment: float) -> DueLooks:
+        """The feeds to look at for this moment, and those that miss it."""
         groups: dict[FeedGroup, list[LiveFeed]] = {}
+        missed: list[LiveFeed] = []
         for live in self._workloads.feeds():
             live.due_at_seconds = moment
             if live.awaits_state(self._steady()):
                 continue
             if live.in_flight:
-                with contained("feed_not_looked_at", live.workloads, self._metrics):
-                    self._miss(live)
+                self._metrics.looks_missed.labels(live.label).inc()
+                missed.append(live)
             else:
                 groups.setdefault(live.group, []).append(live)
-        for group, lives in groups.items():
-            for part in self._parts(group, lives):
-                for live in part:
-                    live.in_flight = True
-                yield part
+        together = [part for group, of in groups.items() for part in self._parts(group, of)]
+        for part in together:
+            for live in part:
+                live.in_flight = True
+        return DueLooks(together, missed)
 
     def _parts(self, group: FeedGroup, lives: Sequence[LiveFeed]) -> list[list[LiveFeed]]:
         with contained("feed_not_looked_at", _workloads_of(lives), self._metrics):
@@ -118,12 +130,13 @@ class Looks:
             answers = await self._read(lives, at)
         plans: list[WorkloadPlan] = []
         for live, answer in zip(lives, answers, strict=True):
-            self._workloads.absorb_clock_step()
-            if clock_steps != self._wall.steps:
-                return tuple(plans)
-            with contained("feed_not_looked_at", live.workloads, self._metrics):
-                plans += self._take(live, _poll_of(answer, at), looked_at)
-            await asyncio.sleep(0)  # the plans of many feeds take the event loop a while
+            async with self._plan_turn:
+                self._workloads.absorb_clock_step()
+                if clock_steps != self._wall.steps:
+                    return tuple(plans)
+                with contained("feed_not_looked_at", live.workloads, self._metrics):
+                    plans += self._take(live, _poll_of(answer, at), looked_at)
+                await asyncio.sleep(0)
         return tuple(plans)
 
     async def _read(
@@ -142,20 +155,34 @@ class Looks:
                 seconds = self._steady() - begun
                 self._metrics.look_seconds.labels(live.label).observe(seconds)
 
-    def _miss(self, live: LiveFeed) -> None:
-        """Account for a moment at which the feed's look was still under way."""
-        self._metrics.looks_missed.labels(live.label).inc()
-        if not live.reading:  # else the look ends within its time limit, with a better message
-            message = f"all {self._settings.looks_at_once} slots of its source are in use"
-            failure = SourceUnavailableError(message)
-            poll = PollResult(at_seconds=live.due_at_seconds, observation=None, failure=failure)
-            _ = self._take(live, poll, self._steady())
+    async def miss(self, lives: Sequence[LiveFeed], moment: float) -> None:
+        """Plan for the feeds that missed a moment and still wait for a slot.
+
+        A look that has its slot ends within its time limit, with a better message.
+        """
+        message = f"all {self._settings.looks_at_once} slots of its source are in use"
+        for live in lives:
+            if not _waits(live, moment):
+                continue
+            async with self._plan_turn:
+                if _waits(live, moment):
+                    failure = SourceUnavailableError(message)
+                    poll = PollResult(at_seconds=moment, observation=None, failure=failure)
+                    with contained("feed_not_looked_at", live.workloads, self._metrics):
+                        _ = self._take(live, poll, self._steady())
+                    await asyncio.sleep(0)
 
     def _take(self, live: LiveFeed, poll: PollResult, looked_at: float) -> tuple[WorkloadPlan, ...]:
         live.take(poll, looked_at)
         _count_disbelieved(live)
         plans = [self._plans.plan(workload) for workload in tuple(live.workloads.values())]
         return tuple(plan for plan in plans if plan is not None)
+
+
+def _waits(live: LiveFeed, moment: float) -> bool:
+    """Whether the feed's look for this moment, or an earlier one, still waits for a slot."""
+    is_waiting = live.in_flight and not live.reading and bool(live.workloads)
+    return is_waiting and live.due_at_seconds == moment
 
 
 def _poll_of(answer: Observation | Exception, at_seconds: float) -> PollResult:

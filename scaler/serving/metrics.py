@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _LOOK_BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 CERTIFICATE_EXPIRY: Final = "foresail_certificate_expiry_timestamp_seconds"
-"""Other processes export it too (foresail/certificate_ends.py)."""
+"""Other processes export it too (foresail/ports/certificate_ends.py)."""
 _RPC_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 
 

@@ -55,25 +55,32 @@ class Page:
 
     def read(self, rule: SignalRule) -> MatchedSeries | Missing:
         """Read by the first of the rule's series that has a number."""
-        answers = []
-        for series in rule.series:
+        answers: list[Stale | Absent] = []
+        # Of many names an exporter has no series; a signal without any is read at once.
+        exported = [series for series in rule.series if series.exposed_name in self.time_series]
+        for series in exported:
             if series.unless is not None and self._fresh(self.time_series.get(series.unless, ())):
                 continue
             answer = self._read_series(series)
             if isinstance(answer, MatchedSeries):
                 return answer
-            answers.append(answer)
+            if answer is not None:
+                answers.append(answer)
         not_yet = next((answer for answer in answers if isinstance(answer, Absent)), None)
         if not_yet is not None:
             return not_yet
-        elsewhere = self._other_models(rule)
+        elsewhere = self._other_models(exported)
         if elsewhere:
             return Absent(why=f"reported for {listed(elsewhere)}, not for {self.model!r}")
+        return self._proven_zero(rule) or (answers[0] if answers else None)
+
+    def _proven_zero(self, rule: SignalRule) -> MatchedSeries | None:
+        """Zero, where a fresh series that the rule names proves it."""
         for zero in rule.zero_while:
             proof = self._fresh(self._matching(zero.name, {}, by_model=zero.by_model))
             if proof:
                 return MatchedSeries(numbers=(0.0,), at_seconds=_newest_of(proof))
-        return next((answer for answer in answers if answer is not None), None)
+        return None
 
     def reports(self) -> bool:
         """Whether any of its series is fresh."""
@@ -185,12 +192,15 @@ class Page:
     def _matching(
         self, name: str, labels: Mapping[str, tuple[str, ...]], *, by_model: bool
     ) -> list[TimeSeries]:
+        every = self.time_series.get(name)
+        if every is None:
+            return []
         wanted = dict(labels)
         if by_model and self.model is not None:
             wanted[self.preset.model_label] = (self.model,)
         return [
             one
-            for one in self.time_series.get(name, ())
+            for one in every
             # As in Prometheus, a label without a value is no label.
             if all(one.labels.get(label, "") in values for label, values in wanted.items())
         ]
@@ -210,9 +220,12 @@ class Page:
 
         Data-parallel ranks with a port each belong to one pod and are not copies.
         """
+        fresh = self._fresh(time_series)
+        if len(fresh) == 1:
+            return fresh, None
         needs = 1 if series.kind in {Kind.GAUGE, Kind.LABELS} else 2
         copies: defaultdict[tuple[object, ...], list[TimeSeries]] = defaultdict(list)
-        for one in self._fresh(time_series):
+        for one in fresh:
             copies[one.series].append(one)
 
         def rank(one: TimeSeries) -> tuple[bool, float, _View]:
@@ -222,16 +235,16 @@ class Page:
         views = {one.view for same in copies.values() if len(same) > 1 for one in same}
         return chosen, f"{series.name} ({_differing(views)})" if views else None
 
-    def _other_models(self, rule: SignalRule) -> list[str]:
-        """Models that the exporter reports the signal for, if the workload's is not among them.
+    def _other_models(self, exported: Sequence[MetricSeries]) -> list[str]:
+        """Models that the exporter reports a signal for, if the workload's is not among them.
 
         A misspelled model name must not pass for a model without requests. A gateway's series of
         requests that named no model have an empty label; they are nobody's.
         """
-        if self.model is None:
+        if self.model is None or not exported:
             return []
-        names = [series.exposed_name for series in rule.series if series.by_model]
-        time_series = self._fresh(one for name in names for one in self.time_series.get(name, ()))
+        names = [series.exposed_name for series in exported if series.by_model]
+        time_series = self._fresh(one for name in names for one in self.time_series[name])
         models = {one.labels.get(self.preset.model_label, "") for one in time_series}
         return [] if self.model in models else sorted(models - {""})
 

@@ -27,13 +27,13 @@ from scaler.sources.prometheus_session import is_of_query
 from scaler.sources.prometheus_transport import remarks
 from scaler.sources.reading import ObservationReader
 from scaler.sources.selector import duration, selector
-from scaler.sources.series import Sample
+from scaler.sources.series import SampledSeries
 
 FEEDS_MAX: Final = 10
 """Of one query: it takes as much processor time as the readings of one feed or two. More feeds save
 little more, and their samples take memory at the same time."""
 SAMPLES_MAX: Final = 12_500
-"""Expected in one answer. 14 replicas of vLLM have as many, in 0.4 MiB."""
+"""Expected in one answer. 24 replicas of vLLM have as many, if they are scraped every 15 s."""
 WELL_LOOKS: Final = 4
 """Of a feed that failed alone, before it is read with others again: each fault costs them a look.
 """
@@ -165,9 +165,10 @@ class PrometheusGroup:
         parts = self.selection.split(self.reads.window(query, now_seconds=now_seconds), scopes)
         parts.reverse()
         for feed in feeds:
-            samples = parts.pop()  # off the end, so that they are gone once they are read
+            series = parts.pop()  # off the end, so that they are gone once they are read
+            samples = sum(len(one.points) for one in series)
             if samples:
-                answers[feed] = len(samples), feed.read(samples, now_seconds)
+                answers[feed] = samples, feed.read(series, now_seconds)
         # Last: the look-up of a hint may take until the limit.
         for feed in feeds:
             if feed not in answers:
@@ -177,27 +178,27 @@ class PrometheusGroup:
     def _hint_at(self, feed: "PrometheusFeed", now_seconds: float) -> str:
         if not 0 < self._hint_until_seconds - now_seconds <= _HINT_EVERY_SECONDS:
             try:
-                self._hint = self._hinted(now_seconds)
+                self._hint = self._look_up_hint(now_seconds)
             except SourceError:
                 # A proxy may allow queries and deny look-ups; the answer itself can still be used.
                 self._hint = ""
             self._hint_until_seconds = now_seconds + _HINT_EVERY_SECONDS
         return self._hint
 
-    def _hinted(self, now_seconds: float) -> str:
-        """A hint at what to compare. It names nothing of other namespaces."""
+    def _look_up_hint(self, now_seconds: float) -> str:
+        """A hint at what to compare. It names nothing of other namespaces. Blocks."""
         config, chosen = self.reads.config, self.selection
         start_seconds = now_seconds - _HINT_LOOKBACK_SECONDS
 
-        def seen(label: str, equal: Mapping[str, str]) -> Sequence[str]:
+        def recent_values(label: str, equal: Mapping[str, str]) -> Sequence[str]:
             query = selector(chosen.names, equal)
             return self.reads.label_values(label, query, start_seconds=start_seconds)
 
-        models = seen(chosen.model_label, dict(chosen.equal))
+        models = recent_values(chosen.model_label, dict(chosen.equal))
         if models:
             return f"; models seen there: {listed(models)}"
         place = config.namespace_label
-        if place is not None and seen(place, config.labels):
+        if place is not None and recent_values(place, config.labels):
             return (
                 f"; the engine is seen, but not with {place} {chosen.namespace!r} and these labels"
             )
@@ -217,7 +218,8 @@ class PrometheusFeed:
         self.scope = scope
         self.last_answer = _LastAnswer()
         self._preset = preset
-        self._seen_at_seconds: float | None = None
+        self._newest_sample_seconds: float | None = None
+        """Unix time of the newest sample that was read so far."""
 
     async def observe(self, *, now_seconds: float) -> Observation:
         (answer,) = await self.group.observe([self], now_seconds=now_seconds)
@@ -239,15 +241,15 @@ class PrometheusFeed:
             step_seconds=step_seconds,
         )
 
-    def read(self, samples: Sequence[Sample], now_seconds: float) -> Observation | Exception:
-        """What the feed's own samples of the window show, or why they cannot be used."""
+    def read(self, series: Sequence[SampledSeries], now_seconds: float) -> Observation | Exception:
+        """What the feed's own series of the window show, or why they cannot be used."""
         try:
-            self._refuse_past(samples, now_seconds)
+            self._refuse_past(series, now_seconds)
             # A new reader each time: the answer holds the whole window, so no samples of thousands
             # of workloads are kept between two reads.
             limits = self.group.reads.config.limits
             reader = ObservationReader(self._preset, model=self.scope.model, limits=limits)
-            observation = reader.observe(samples, now_seconds=now_seconds)
+            observation = reader.observe(series, now_seconds=now_seconds)
         except Exception as error:  # noqa: BLE001 - of one feed, and none of the others'
             return error
         return replace(observation, remarks=(*observation.remarks, *remarks()))
@@ -255,8 +257,8 @@ class PrometheusFeed:
     def nothing(self, hint: str, now_seconds: float) -> Observation:
         """The observation where there are no samples."""
         why = f"no {self._preset.engine} series for {self.scope}"
-        if self._seen_at_seconds is not None:
-            last = datetime.fromtimestamp(self._seen_at_seconds, UTC)
+        if self._newest_sample_seconds is not None:
+            last = datetime.fromtimestamp(self._newest_sample_seconds, UTC)
             why += f" since {last:%Y-%m-%d %H:%M:%S} UTC"
         return Observation(
             at_seconds=now_seconds,
@@ -264,7 +266,7 @@ class PrometheusFeed:
             remarks=remarks(),
         )
 
-    def _refuse_past(self, samples: Sequence[Sample], now_seconds: float) -> None:
+    def _refuse_past(self, series: Sequence[SampledSeries], now_seconds: float) -> None:
         """Refuse an answer that is older than the last one: its demand is that of another hour.
 
         After our clock or the server's was set back, queries at the new time return old samples
@@ -273,19 +275,19 @@ class PrometheusFeed:
         Raises:
             SourceUnavailableError: until there are samples newer than those that were read.
         """
-        config, seen = self.group.reads.config, self._seen_at_seconds
+        config, before = self.group.reads.config, self._newest_sample_seconds
         stale_after = config.limits.stale_after_seconds
-        # The same limit as in the reader.
-        times = [s.at_seconds for s in samples if s.at_seconds <= now_seconds + stale_after]
+        latest = now_seconds + stale_after  # the same limit as in the reader
+        times = [at for one in series for at, _ in one.points if at <= latest]
         if not times:
             return
         newest = max(times)
-        if seen is not None and newest < seen - stale_after:
+        if before is not None and newest < before - stale_after:
             raise SourceUnavailableError(
                 f"source {config.name!r} at {config.url}: its newest sample is "
-                f"{seen - newest:.0f} s older than one that was read before: a clock was set back"
+                f"{before - newest:.0f} s older than one that was read before: a clock was set back"
             )
-        self._seen_at_seconds = newest if seen is None else max(seen, newest)
+        self._newest_sample_seconds = newest if before is None else max(before, newest)
 
 
 def _of_prometheus(feed: Feed) -> PrometheusFeed:

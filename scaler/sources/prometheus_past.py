@@ -101,12 +101,13 @@ class _Past:
         """How many samples there were, and the observations of them."""
         count = 0
         steps: defaultdict[float, list[Sample]] = defaultdict(list)
-        for sample in self.reads.grid(
+        for series in self.reads.grid(
             self.query,
             start_seconds=self.start_seconds,
             end_seconds=self.end_seconds,
             step_seconds=self.step_seconds,
         ):
-            steps[sample.at_seconds].append(sample)
-            count += 1
+            count += len(series.points)
+            for sample in series.samples():
+                steps[sample.at_seconds].append(sample)
         return count, [self.reader.observe(steps[at], now_seconds=at) for at in sorted(steps)]

@@ -19,12 +19,12 @@ from scaler.errors import AskedTooOftenError, SourceUnavailableError
 from scaler.limits import Limit, exceeded
 from scaler.sources.access import checked_url
 from scaler.sources.pause import Pause
-from scaler.sources.prometheus_answer import samples_of_answer
+from scaler.sources.prometheus_answer import series_of_answer
 from scaler.sources.prometheus_config import PrometheusConfig, auth_of
 from scaler.sources.prometheus_session import PrometheusSession, translated
 from scaler.sources.prometheus_transport import Transport
 from scaler.sources.refused_time import RefusedTime
-from scaler.sources.series import Sample
+from scaler.sources.series import SampledSeries
 
 _CLOSING_SECONDS: Final = 0.05
 """The request ends this much after the read gives up, so that the read reports the reason."""
@@ -124,22 +124,19 @@ class PrometheusReads:
     def _is_closed(self) -> SourceUnavailableError:
         return SourceUnavailableError(f"source {self.config.name!r}: closed")
 
-    def window(self, query: str, *, now_seconds: float) -> list[Sample]:
-        """The samples of a range selector, each with the time of its scrape. Blocks.
-
-        Those of one series are in a row and have one mapping of labels.
-        """
+    def window(self, query: str, *, now_seconds: float) -> list[SampledSeries]:
+        """The samples of a range selector, each with the time of its scrape. Blocks."""
         with translated(self.config.name, self.config.url):
             params = {"time": f"{now_seconds:.3f}", **WHOLE_OR_NOTHING}
-            return list(samples_of_answer(self._client.custom_query(query, params=params)))
+            return list(series_of_answer(self._client.custom_query(query, params=params)))
 
     def grid(
         self, query: str, *, start_seconds: float, end_seconds: float, step_seconds: float
-    ) -> list[Sample]:
+    ) -> list[SampledSeries]:
         """A query evaluated at every step. Blocks."""
         with translated(self.config.name, self.config.url):
             return list(
-                samples_of_answer(
+                series_of_answer(
                     self._client.custom_query_range(
                         query,
                         start_time=datetime.fromtimestamp(start_seconds, UTC),

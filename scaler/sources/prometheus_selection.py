@@ -1,6 +1,6 @@
 """What feeds have in common that one query reads, and each feed's part of the answer."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,7 +8,7 @@ from scaler.scope import Scope
 from scaler.sources.catalogue import Preset
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.selector import matchers, selector
-from scaler.sources.series import Sample
+from scaler.sources.series import SampledSeries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,25 +64,22 @@ class Selection:
             one_of[self.model_label] = (*models, "") if self.has_unlabelled else models
         return selector(self.names if names is None else names, dict(self.equal), one_of=one_of)
 
-    def split(self, samples: Iterable[Sample], scopes: Sequence[Scope]) -> list[list[Sample]]:
-        """The samples of each of these feeds, in their order.
+    def split(
+        self, answer: Iterable[SampledSeries], scopes: Sequence[Scope]
+    ) -> list[list[SampledSeries]]:
+        """The series of each of these feeds, in their order.
 
         Args:
-            samples: those of one series in a row, with one mapping of labels.
+            answer: to a query for all of them.
             scopes: of the feeds that were asked for.
         """
-        found: list[list[Sample]] = [[] for _ in scopes]
-        by_model: dict[str | None, list[list[Sample]]] = {}
+        found: list[list[SampledSeries]] = [[] for _ in scopes]
+        by_model: dict[str | None, list[list[SampledSeries]]] = {}
         for scope, own in zip(scopes, found, strict=True):
             by_model.setdefault(scope.model, []).append(own)
-        labels: Mapping[str, str] | None = None
-        whose: Sequence[list[Sample]] = ()
-        for sample in samples:
-            if sample.labels is not labels:
-                labels = sample.labels
-                model = labels.get(self.model_label, "")
-                of_all = not self.by_model or (self.has_unlabelled and not model)
-                whose = found if of_all else by_model.get(model, ())
-            for own in whose:
-                own.append(sample)
+        for series in answer:
+            model = series.labels.get(self.model_label, "")
+            of_all = not self.by_model or (self.has_unlabelled and not model)
+            for own in found if of_all else by_model.get(model, ()):
+                own.append(series)
         return found

@@ -32,7 +32,7 @@ from scaler.signals import (
 from scaler.sources.catalogue import HISTOGRAMS, Combine, Condition, Preset, SignalRule
 from scaler.sources.outliers import outliers
 from scaler.sources.page import MatchedSeries, Page, listed
-from scaler.sources.series import Exporter, Sample, SeriesStore, quantile
+from scaler.sources.series import Exporter, Sample, SampledSeries, SeriesStore, quantile
 
 _ASLEEP: Final = "every replica is asleep"
 _QUANTILE: Final = 0.95
@@ -67,7 +67,9 @@ class ObservationReader:
         self._limits = limits or Limits()
         self._store = SeriesStore(preset)
 
-    def observe(self, samples: Iterable[Sample], *, now_seconds: float) -> Observation:
+    def observe(
+        self, samples: Iterable[Sample | SampledSeries], *, now_seconds: float
+    ) -> Observation:
         """The observation at `now_seconds` from these samples and the ones before."""
         latest_seconds = now_seconds + self._limits.stale_after_seconds
         refused = self._store.add(samples, latest_seconds=latest_seconds)

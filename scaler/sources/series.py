@@ -9,8 +9,9 @@ milliseconds, which would make a counter fall.
 
 import itertools
 import math
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,6 +33,26 @@ class Sample:
     value: float
     at_seconds: float
     """Unix time at which it was scraped."""
+
+    @property
+    def points(self) -> tuple[tuple[float, float]]:
+        """As of a `SampledSeries`."""
+        return ((self.at_seconds, self.value),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampledSeries:
+    """The samples of one series in an answer of Prometheus."""
+
+    name: str
+    labels: Mapping[str, str]
+    points: Sequence[tuple[float, float]]
+    """(Unix seconds, value)."""
+
+    def samples(self) -> Iterator[Sample]:
+        """Its samples one by one."""
+        for at_seconds, value in self.points:
+            yield Sample(name=self.name, labels=self.labels, value=value, at_seconds=at_seconds)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -96,9 +117,13 @@ class TimeSeries:
     def newest(self) -> float:
         return self.points[-1][1]
 
-    def add(self, at_seconds: float, value: float) -> None:
-        self.points.append((at_seconds, value))
-        if len(self.points) > 1 and at_seconds <= self.points[-2][0]:
+    def add(self, points: Iterable[tuple[float, float]]) -> None:
+        newest, in_order = self.points[-1][0] if self.points else -math.inf, True
+        for point in points:
+            in_order = in_order and point[0] > newest
+            newest = point[0]
+            self.points.append(point)
+        if not in_order:
             # Late or twice: the first value for a time stays, because a plan may have used it.
             self.points[:] = sorted(dict(reversed(self.points)).items())
 
@@ -122,7 +147,7 @@ class TimeSeries:
         if len(self.points) < 2:  # noqa: PLR2004 - a difference takes two
             return None
         start = self.newest_seconds - window_seconds
-        first = max((i for i, (at, _) in enumerate(self.points) if at <= start), default=0)
+        first = max(0, bisect_right(self.points, (start, math.inf)) - 1)
         covered = self.points[min(first, len(self.points) - 2) :]
         total = 0.0
         for (_, before), (_, after) in itertools.pairwise(covered):
@@ -138,47 +163,48 @@ class SeriesStore:
         self._by_key: dict[tuple[str, frozenset[tuple[str, str]]], TimeSeries] = {}
         self._origins: dict[tuple[tuple[str, str], ...], Origin] = {}
 
-    def add(self, samples: Iterable[Sample], *, latest_seconds: float) -> Counter[str]:
+    def add(
+        self, samples: Iterable[Sample | SampledSeries], *, latest_seconds: float
+    ) -> Counter[str]:
         """Take the preset's samples; returns the count of refused ones by reason."""
         refused: Counter[str] = Counter()
-        before: Sample | None = None
-        series: TimeSeries | None = None
-        for sample in samples:
-            if sample.name not in self._preset.spelled:
+        for sampled in samples:
+            name = self._preset.spelled.get(sampled.name)
+            if name is None:
                 continue
-            if not math.isfinite(sample.value):
-                refused["not a number"] += 1
-            elif sample.at_seconds > latest_seconds:
-                refused["from the future"] += 1
-            elif not 0 <= sample.value <= COUNTER_MAX and self._counts(sample):
-                which = "below zero" if sample.value < 0 else f"above {COUNTER_MAX:g}"
-                refused[f"a counter {which}"] += 1
-            else:
-                # A range answer has a series' samples in a row, all with one dict of labels.
-                if series is None or before is None or not _same_series(sample, before):
-                    series = self._series_of(sample)
-                series.add(sample.at_seconds, sample.value)
-                before = sample
+            counts = name in self._preset.counters
+            points = []
+            for point in sampled.points:
+                at_seconds, value = point
+                if not math.isfinite(value):
+                    refused["not a number"] += 1
+                elif at_seconds > latest_seconds:
+                    refused["from the future"] += 1
+                elif counts and not 0 <= value <= COUNTER_MAX:
+                    which = "below zero" if value < 0 else f"above {COUNTER_MAX:g}"
+                    refused[f"a counter {which}"] += 1
+                else:
+                    points.append(point)
+            if points:
+                self._series_of(sampled).add(points)
         return refused
 
-    def _counts(self, sample: Sample) -> bool:
-        return self._preset.spelled[sample.name] in self._preset.counters
-
-    def _series_of(self, sample: Sample) -> TimeSeries:
+    def _series_of(self, sample: Sample | SampledSeries) -> TimeSeries:
         key = (sample.name, frozenset(sample.labels.items()))
         series = self._by_key.get(key)
         if series is None:
             series = self._by_key[key] = self._begun(sample)
         return series
 
-    def _begun(self, sample: Sample) -> TimeSeries:
+    def _begun(self, sample: Sample | SampledSeries) -> TimeSeries:
         own: dict[str, str] = {}
         foreign: list[tuple[str, str]] = []
-        for label, value in sample.labels.items():
-            if label in self._preset.own_labels:
-                own[label] = value
+        own_labels = self._preset.own_labels
+        for pair in sample.labels.items():
+            if pair[0] in own_labels:
+                own[pair[0]] = pair[1]
             else:
-                foreign.append((label, value))
+                foreign.append(pair)
         # A page has a hundred series and one origin.
         labels = tuple(sorted(foreign))
         origin = self._origins.get(labels)
@@ -220,10 +246,6 @@ class SeriesStore:
                 exporter = known[0] if len(known) == 1 else exporter
             found.setdefault(exporter, {}).setdefault(series.name, []).append(series)
         return dict(sorted(found.items()))
-
-
-def _same_series(sample: Sample, before: Sample) -> bool:
-    return sample.labels is before.labels and sample.name == before.name
 
 
 def _bound(le: str) -> float:

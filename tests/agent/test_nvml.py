@@ -84,7 +84,8 @@ def test_a_recording_to_send_has_no_uuid_of_the_machine_and_no_boot() -> None:
 
 def test_only_the_agent_on_a_real_machine_loads_pynvml() -> None:
     program = (
-        "import sys, foresail.cli, foresail.agent, scheduler.machines, scheduler.extender;"
+        "import sys, foresail.cli, foresail.placement.agent;"
+        " import scheduler.machines, scheduler.extender;"
         " sys.exit('pynvml' in sys.modules)"
     )
 

@@ -1,8 +1,8 @@
 """The objects of `bench rpc` and `bench attack` are taken by a server with its default limits."""
 
 from bench._rpc_calls import bench_object
-from foresail.admission import board_of
-from foresail.settings import Settings
+from foresail.serve.admission import board_of
+from foresail.settings.file import Settings
 from scaler.decision.answers import Reference
 
 

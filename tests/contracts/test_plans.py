@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from foresail import planner_process
+from foresail.serve import planner_process
 from scaler.decision.answers import Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.tracker import DemandSeries
 from scaler.errors import SourceUnavailableError

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from foresail.cli import main
-from foresail.settings import read
+from foresail.settings.file import read
 from replay.hpa import ScalingRules
 from replay.trigger import BEHAVIOR
 from scaler.trigger_parsing import parse

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from foresail.api_service import EXTERNAL_METRICS
-from foresail.external_metrics_objects import GROUP, VERSION, WORKLOAD_LABEL
-from foresail.settings import Settings, read
-from foresail.settings_external_metrics import ExternalMetricsSettings
+from foresail.api.service import EXTERNAL_METRICS
+from foresail.serve.external_metrics_objects import GROUP, VERSION, WORKLOAD_LABEL
+from foresail.settings.external_metrics import ExternalMetricsSettings
+from foresail.settings.file import Settings, read
 from scaler.serving.service import METRIC_NAME
 from tests.deploy.examples import Manifest, documents, documents_of, only
 from tests.deploy.schema import unknown_fields

@@ -3,7 +3,7 @@
 import yaml
 
 from fleet.cluster.kinds import SOURCES
-from foresail.jobs_command import JOB_KINDS
+from foresail.gpus.jobs_command import JOB_KINDS
 from tests.deploy.examples import FOLDER
 
 ROLE, BINDING = yaml.safe_load_all((FOLDER / "fleet.yaml").read_text())

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from fleet.cluster.kinds import SOURCES
 from foresail.cli import main
-from foresail.scheduling import SchedulerOptions
+from foresail.placement.scheduling import SchedulerOptions
 from scheduler.intake import KINDS
 from tests.deploy.examples import SCHEDULER, Manifest
 from tests.deploy.schema import unknown_fields

@@ -14,7 +14,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from typing_extensions import override
 
 from fleet.cluster.reading import Cluster
-from foresail.certificate_ends import CertificateEnds
 from foresail.controller.controller import Connections, Controller
 from foresail.controller.lever_executor import LeverExecutor, Levers
 from foresail.controller.metrics import ControllerCollector
@@ -23,10 +22,11 @@ from foresail.controller.node_events import NodeEvents
 from foresail.controller.process import CLOCKS
 from foresail.controller.rounds import ClusterRounds, PlannedReplicas
 from foresail.controller.tuning_worker import choose_apart
-from foresail.exported import WorkloadCollector
-from foresail.limits_seen import LimitCollector
-from foresail.placement_events import PlacementEvents
-from foresail.scheduling_metrics import PlacementCollector
+from foresail.placement.placement_events import PlacementEvents
+from foresail.placement.scheduling_metrics import PlacementCollector
+from foresail.ports.certificate_ends import CertificateEnds
+from foresail.ports.limits_seen import LimitCollector
+from foresail.serve.exported import WorkloadCollector
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import WorkloadStatus
 from scaler.serving.metrics import PlanningMetrics, ServiceMetrics

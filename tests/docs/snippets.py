@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import yaml
 
-from foresail.settings import Settings
+from foresail.settings.file import Settings
 
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = ROOT / "deploy" / "examples"

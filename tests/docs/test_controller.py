@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from foresail.cli_nodes import controller
+from foresail.commands.nodes import controller
 from foresail.controller.election import Pace
 from foresail.controller.known_plans import SILENT_SECONDS
 from foresail.controller.nightly_tuning import NIGHT_HOUR
 from foresail.controller.tuning_worker import SECONDS_MAX
-from foresail.demand_file import DAYS_LEARNED
+from foresail.policy.demand_file import DAYS_LEARNED
 from policies.rules.constants import RuleConstants
 from replay.node_tuning import GAIN_MIN, HOLD_FACTORS, ORDER_FACTORS
 from replay.pool_tuning import JUDGED_DAYS, PAST_DAYS_MIN, UNKNOWN_SHARE_MAX

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from fleet.reasons import Reason
-from foresail.node_plots import LABELS
-from foresail.policy_shown import NamedPool, resolved
+from foresail.policy.shown import NamedPool, resolved
+from foresail.replaying.node_plots import LABELS
 from policies.policy.documents import policies_in
 from policies.policy.shipped_policies import NAMES, shipped
 from policies.rules.constants import RuleConstants

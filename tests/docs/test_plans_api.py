@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from foresail.client_plan import plan_of
-from foresail.plans_table import render
+from foresail.plans.table import render
+from foresail.plans_api.plan import plan_of
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.serving import plan_book, plans_service
 from scaler.serving.plan_message import plan_message

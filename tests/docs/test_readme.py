@@ -16,8 +16,8 @@ import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 
-from foresail.demo import playback
-from foresail.screen import comparison
+from foresail.demo.day import playback
+from foresail.demo.screen import comparison
 from replay.simulate import Result
 from tests.deploy.certificates import SERVICE, made
 from tests.docs.snippets import EXAMPLES, PAGES, ROOT, Kind, snippets

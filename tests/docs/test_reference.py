@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from foresail.cli import main
-from foresail.settings import Settings
+from foresail.settings.file import Settings
 from policies.policy.schema import CapacityPolicy, PoolSettings
 from scaler.durations import parse_duration
 from scaler.errors import MetadataError

@@ -7,7 +7,7 @@ from textwrap import dedent
 import pytest
 import yaml
 
-from foresail.replay_plan import ReplayPlan
+from foresail.replaying.plan import ReplayPlan
 from replay.generated_day import DEFAULT
 from replay.policies.catalogue import KINDS
 from replay.score import Objective

@@ -24,7 +24,7 @@ from bench.__main__ import names
 from fleet.catalogue import shipped
 from foresail.cli import main
 from foresail.prices import prices_in
-from foresail.replay_plan import ReplayPlan
+from foresail.replaying.plan import ReplayPlan
 from scaler.errors import MetadataError
 from scaler.sources.catalogue import gateways
 from scaler.trigger_parsing import AllowedOptions, parse

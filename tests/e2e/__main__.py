@@ -17,7 +17,7 @@ from tests.e2e import dashboard_pictures, day, karpenter, keda, kubernetes, node
 from tests.e2e.bed import ROOT, Bed
 from tests.e2e.node_day_picture import drawn
 from tests.e2e.processes import END_SECONDS
-from tests.e2e.site import NAMESPACE, Site
+from tests.e2e.site import IMPATIENT, NAMESPACE, Site
 from tests.prometheus import Job
 
 TRACE = ROOT.parent / "shared" / "data" / "traces" / "servegen_m_mid_10m.csv"
@@ -100,7 +100,7 @@ def _site(
 
 def _leave_running(site: Site) -> None:
     site.deploy("chat")
-    site.scale("chat")
+    site.scale("chat", spec=IMPATIENT, fallback=True)
     kubectl = site.bed.program("kubernetes", "kubectl")
     print(
         f"""

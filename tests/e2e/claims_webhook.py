@@ -16,6 +16,7 @@ from tests.prometheus import free_port
 
 USER = "system:serviceaccount:foresail:foresail-webhook"
 NAME = "foresail-claims"
+_PUT_OFF = "the pod is made again"
 
 
 class WebhookServer:
@@ -59,14 +60,32 @@ class WebhookServer:
         self._bed.wait(lambda: self.page("/readyz") == "ok\n", "the webhook")
 
     def _configuration(self, example: dict[str, Any]) -> dict[str, Any]:
-        """The example's, to our address in place of a Service."""
+        """The example's, to our address in place of a Service, and with all the time it may have.
+
+        In 5 s a busy machine may not answer, and then the API server refuses the pod.
+        """
         (webhook,) = example["webhooks"]
         ca = base64.b64encode(self._bed.authority.certificate).decode()
         told = {"url": f"https://127.0.0.1:{self.port}{PATH}", "caBundle": ca}
-        return {**example, "webhooks": [{**webhook, "clientConfig": told}]}
+        return {**example, "webhooks": [{**webhook, "clientConfig": told, "timeoutSeconds": 30}]}
 
     def page(self, path: str) -> str:
         try:
-            return requests.get(f"http://127.0.0.1:{self._http_port}{path}", timeout=5).text
+            return requests.get(f"http://127.0.0.1:{self._http_port}{path}", timeout=60).text
         except requests.RequestException as error:
             return str(error)
+
+
+def make(bed: Bed, pod: dict[str, Any]) -> None:
+    """A pod with a need; again, as a controller would, while the API server takes no template."""
+
+    def is_made() -> bool:
+        try:
+            bed.apply(pod)
+        except RuntimeError as error:
+            if _PUT_OFF not in str(error):
+                raise
+            return False
+        return True
+
+    bed.wait(is_made, f"pod {pod['metadata']['name']}")

@@ -12,7 +12,7 @@ import pytest
 from tests import prometheus
 from tests.e2e.bed import Bed
 from tests.e2e.files_by_bed import LoadFilesByBed
-from tests.e2e.site import ANSWER_SECONDS_MAX, Site
+from tests.e2e.site import ANSWER_SECONDS_MAX, SHORT_ANSWER_SECONDS, Site
 
 BUILT = os.environ.get("FORESAIL_BED")
 # The default test run has no Kubernetes and does not look in here.
@@ -67,17 +67,31 @@ _numbers = count(1)
 
 
 @pytest.fixture
-def chat(site: Site) -> Iterator[str]:
-    """A Deployment at zero under the example's ScaledObject, gone after the test.
+def deployed(site: Site) -> Iterator[str]:
+    """A Deployment at zero, gone after the test with the ScaledObject that it makes.
 
     Its name is new, as the HPA's controller remembers what it recommended to one of the same name.
     """
     name = f"chat-{next(_numbers)}"
     site.rests()
     site.deploy(name)
-    site.scale(name)
     yield name
     site.forget(name)
+
+
+@pytest.fixture
+def chat(site: Site, deployed: str) -> str:
+    """A Deployment at zero under the example's ScaledObject, without its fallback."""
+    site.scale(deployed)
+    return deployed
+
+
+@pytest.fixture(scope="module")
+def short_answers(site: Site) -> Iterator[None]:
+    """Answers that KEDA's fallback follows soon, from here to the end of the file."""
+    site.limit_answers(SHORT_ANSWER_SECONDS)
+    yield
+    site.limit_answers(ANSWER_SECONDS_MAX)
 
 
 @pytest.fixture

@@ -92,7 +92,12 @@ def play(site: Site, trace: Trace, *, day: int, seconds: float) -> Day:
             while (at := monotonic()) < dawn + seconds:
                 moments.append(_moment(site, engines, at, dawn))
                 due = dawn + len(moments) * _SAMPLE_SECONDS
-                site.bed.wait(lambda due=due: monotonic() >= due, "time", seconds=30)
+                site.bed.wait(lambda due=due: monotonic() >= due, "time")
+            # From here on is asked what was asked last.
+            site.bed.wait(
+                lambda: site.ready(NAME) == site.replicas(NAME) == site.answers(NAME),
+                "as many replicas ready as the last answer says",
+            )
         answers = [
             float(line["replicas_to"])
             for line in map(_parsed, told())

@@ -20,7 +20,8 @@ from fleet.cluster.follow.clients import connected
 from fleet.cluster.follow.mirror import PLANNING_KINDS, mirrored
 from fleet.reasons import Reason
 from fleet.snapshot import Known
-from foresail.change_executor import ChangeExecutor
+from foresail.api.change_executor import ChangeExecutor
+from foresail.api.discovering import discover, made_objects
 from foresail.clock import wall_clock
 from foresail.controller.pod_specs import PodSpecs
 from foresail.controller.rounds import (
@@ -29,7 +30,6 @@ from foresail.controller.rounds import (
     ControllerState,
     PlannedReplicas,
 )
-from foresail.discovering import discover, made_objects
 from foresail.prices import price_list
 from policies.decide import SETTLED
 from policies.levers.discovery import Discovery

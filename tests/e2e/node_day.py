@@ -44,6 +44,10 @@ LEAD = 10
 """In seconds: the start-up of a pod and of its node, and what scrapes, looks, polls and syncs take
 together; one of the horizons of a forecast in steps of two seconds."""
 _SAMPLE_SECONDS = 0.5
+_OF_MODEL = f'{{model_name="{MODEL}"}}'
+_IN_FLIGHT = " + ".join(
+    f"sum(vllm:num_requests_{state}{_OF_MODEL})" for state in ("running", "waiting")
+)
 _BUSY = 0.7
 """The share of a replica that KEDA alone fills."""
 
@@ -133,16 +137,26 @@ def play(site: Site, trace: Trace, *, day: int, seconds: float, foresail: bool) 
     past = past_of(name, _need(trace, day), trace.step_seconds, midnight)
     with node_ledger(site.bed) as ledger:
         try:
-            replicas = math.ceil(engines.need(monotonic()) / _BUSY)
+            need = engines.need(monotonic())
+            in_flight = engines.asked(monotonic()).requests * LATENCY_SECONDS
+            replicas = math.ceil(need / _BUSY)
             _deploy(site, name, replicas, foresail=foresail)
             site.bed.wait(lambda: site.ready(name) == replicas, "the replicas of midnight")
             engines.begin()
             site.engines_page = engines.page
+            # KEDA's Prometheus scaler takes no series for zero, and the HPA its minimum.
+            site.bed.wait(
+                lambda: site.prometheus.value(_IN_FLIGHT) >= 0.9 * in_flight,
+                "the traffic of midnight in Prometheus",
+            )
             if foresail:
                 _scale_by_foresail(site, name, engines, slots=math.ceil(2 * running))
             else:
                 _scale_by_keda(site, name, _BUSY * running)
-            site.bed.wait(lambda: _of_hpa(site, name) > 0, "the first answer")
+            site.bed.wait(
+                lambda: need <= _of_hpa(site, name) <= site.ready(name),
+                "replicas that serve midnight, by the HPA's choice",
+            )
             time = DayTime(
                 dawn_seconds=midnight, real_dawn_seconds=wall_clock(), times_faster=times_faster
             )
@@ -246,8 +260,6 @@ def _scale_by_keda(site: Site, name: str, requests_per_replica: float) -> None:
     (made,) = documents("scaledobject.yaml")
     made = copy.deepcopy(made)
     made["metadata"]["name"] = made["spec"]["scaleTargetRef"]["name"] = name
-    of = f'{{model_name="{MODEL}"}}'
-    query = f"sum(vllm:num_requests_running{of}) + sum(vllm:num_requests_waiting{of})"
     made["spec"] |= {
         "pollingInterval": 1,
         "minReplicaCount": 1,
@@ -257,7 +269,7 @@ def _scale_by_keda(site: Site, name: str, requests_per_replica: float) -> None:
                 "type": "prometheus",
                 "metadata": {
                     "serverAddress": site.prometheus.url,
-                    "query": query,
+                    "query": _IN_FLIGHT,
                     "threshold": f"{requests_per_replica:.2f}",
                 },
             }

@@ -75,9 +75,13 @@ class ObjectWatch:
         while True:
             self._read(answer)
             answer.close()
-            if self._over.is_set():
-                return
-            answer = self._begin()  # an API server that is short of CPU ends a watch early
+            while True:  # an API server that is short of CPU ends a watch early
+                if self._over.is_set():
+                    return
+                with suppress(requests.RequestException):
+                    answer = self._begin()
+                    break
+                self._over.wait(0.1)
 
     def _begin(self) -> requests.Response:
         """Ask for the states after the newest one seen."""

@@ -3,28 +3,39 @@
 from dataclasses import dataclass
 
 
+@dataclass(frozen=True, kw_only=True)
+class Requests:
+    """What one page shows; replaced as a whole, as a scrape may come between any two lines."""
+
+    running: int = 0
+    queued: int = 0
+    ready: int = 0
+    """Replicas."""
+
+
 @dataclass
 class Picker:
     """One pool's picker; change it while it is served."""
 
     model: str
-    running: int = 0
-    queued: int = 0
-    ready: int = 0
+    requests: Requests = Requests()
     renamed: bool = False
     """Whether a new version calls everything by another name."""
 
     def asks(self, replicas: int) -> None:
         """As many requests as keep this many replicas busy at one each."""
-        self.running = self.ready = replicas
-        self.queued = 0
+        self.requests = Requests(running=replicas, ready=replicas)
+
+    def queues(self, requests: int, *, ready: int = 0) -> None:
+        """So many requests that wait, and none that runs."""
+        self.requests = Requests(queued=requests, ready=ready)
 
     def page(self) -> str:
-        of = f'{{model_name="{self.model}"}}'
+        of, now = f'{{model_name="{self.model}"}}', self.requests
         lines = [
-            f'llm_d_epp_ready_endpoints{{name="pool"}} {self.ready}',
-            f"llm_d_epp_request_running{of} {self.running}",
-            f"llm_d_epp_flow_control_queue_size{of} {self.queued}",
+            f'llm_d_epp_ready_endpoints{{name="pool"}} {now.ready}',
+            f"llm_d_epp_request_running{of} {now.running}",
+            f"llm_d_epp_flow_control_queue_size{of} {now.queued}",
             f"llm_d_epp_request_total{of} 0",
         ]
         for name in ("input_tokens", "output_tokens"):

@@ -23,11 +23,13 @@ from tests.e2e.processes import Program
 from tests.prometheus import Job, PrometheusServer, free_port
 
 NAMESPACE = "llm"
-PATIENT = {"cooldownPeriod": 600, "initialCooldownPeriod": 300}
-"""As the example has it. KEDA 2.21 takes a poll whose scalers were closed by an error in between
-for an inactive one without error; only a cooldown stands between that and zero."""
+IMPATIENT = {"cooldownPeriod": 1, "initialCooldownPeriod": 1}
+"""To zero as soon as KEDA sees nothing asked, and by each poll that it takes for such a one."""
 EXAMPLES = ROOT / "deploy" / "examples"
-ANSWER_SECONDS_MAX = 6
+ANSWER_SECONDS_MAX = 60
+"""No process stands still for so long on a busy machine."""
+SHORT_ANSWER_SECONDS = 6
+"""For tests that wait for KEDA's fallback."""
 SERVICE = "foresail.foresail.svc.cluster.local"
 """The headless Service of the examples."""
 ADDRESSES = {"a": "127.0.0.1", "b": "127.0.0.2", "c": "127.0.0.3"}
@@ -114,12 +116,14 @@ class Site:
         return [ADDRESSES[name] for name, server in self.servers.items() if server.runs]
 
     def rests(self) -> None:
-        """Wait until nothing is asked, as far as Foresail knows.
+        """Wait until nothing is asked, as far as Prometheus and Foresail know.
 
         Else the next object would be told first what the last one was.
         """
         self.picker.asks(0)
         self.picker.renamed = False
+        query = "sum(llm_d_epp_request_running) + sum(llm_d_epp_flow_control_queue_size)"
+        self.bed.wait(lambda: self.prometheus.value(query) == 0, "nothing scraped")
         # NaN: nothing was read yet.
         self.bed.wait(
             lambda: not self.exported("foresail_reading", signal="running") > 0, "nothing running"
@@ -166,11 +170,17 @@ class Site:
         program = self.servers.get(name)
         if program is None:
             command = [sys.executable, "-m", "foresail.cli", "serve", "--config", str(settings)]
-            program = Program(f"foresail-{name}", command, self._folder)
+            program = Program(f"foresail-{name}", command, self._folder, end_seconds=60)
             self.servers[name] = program
         program.start()
         self.bed.wait(lambda: self.page("/readyz", name) == "ok\n", f"foresail {name}")
         return program
+
+    def limit_answers(self, seconds: int) -> None:
+        """Let no answer stand longer, of the first server, which starts anew, and of later ones."""
+        self._answer_seconds_max = seconds
+        self.servers["a"].stop()
+        self.serve("a")
 
     def _settings(self, name: str) -> dict[str, Any]:
         return {
@@ -219,7 +229,7 @@ class Site:
     def page(self, path: str, server: str = "a") -> str:
         """A page of a server's second port; what went wrong where there is none."""
         try:
-            return requests.get(self.http_url(server) + path, timeout=5).text
+            return requests.get(self.http_url(server) + path, timeout=60).text
         except requests.RequestException as error:
             return str(error)
 
@@ -271,16 +281,23 @@ class Site:
         spec: Mapping[str, object] | None = None,
         behavior: Mapping[str, object] | None = None,
         push: bool = True,
+        fallback: bool = False,
         beside: Mapping[str, object] | None = None,
         **metadata: str | None,
     ) -> None:
         """The ScaledObject of the examples for this Deployment, faster and down to zero.
+
+        Its cooldowns stay long. KEDA 2.21 takes a poll whose scalers were closed in between, by an
+        error or an edit, for an inactive one without error; only a cooldown stands between that
+        and zero. `stops` is for tests of zero.
 
         Args:
             name: of the Deployment and of the ScaledObject.
             spec: in place of the example's; None = left out.
             behavior: of the HPA, in place of the example's; empty = the HPA's own.
             push: trigger `external-push`, else `external`.
+            fallback: as the example has it: 4 replicas, also for an object that was made a few
+                polls ago and that no server has looked at yet.
             beside: another trigger.
             metadata: of the trigger, in place of the example's; None = left out.
         """
@@ -290,9 +307,8 @@ class Site:
         made["spec"]["scaleTargetRef"]["name"] = name
         made["spec"] |= {
             "pollingInterval": 1,
-            "cooldownPeriod": 1,
-            "initialCooldownPeriod": 1,
             "minReplicaCount": 0,
+            **({} if fallback else {"fallback": None}),
             **(spec or {}),
         }
         made["spec"] = {key: value for key, value in made["spec"].items() if value is not None}
@@ -305,6 +321,17 @@ class Site:
         trigger["metadata"] = self.metadata(**metadata)
         made["spec"]["triggers"] += [beside] if beside is not None else []
         self.bed.apply(made)
+
+    def stops(self, name: str) -> None:
+        """Let the cooldown of an object be short until its Deployment is at zero.
+
+        Only where nothing is asked any more, as far as KEDA's triggers know.
+        """
+        path = f"/apis/keda.sh/v1alpha1/namespaces/{NAMESPACE}/scaledobjects/{name}"
+        spec = self.bed.read(path)["spec"]
+        self.bed.send("PATCH", path, {"spec": IMPATIENT})
+        self.reaches(name, 0)
+        self.bed.send("PATCH", path, {"spec": {key: spec[key] for key in IMPATIENT}})
 
     def metadata(self, **changes: str | None) -> dict[str, str]:
         """The example's, for the picker's model; one request running is one replica."""

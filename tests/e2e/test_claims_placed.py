@@ -12,7 +12,8 @@ from scheduler.admission import CLAIM
 from tests.deploy.examples import SCHEDULER
 from tests.e2e import kubernetes
 from tests.e2e.bed import Bed
-from tests.e2e.claims_webhook import WebhookServer
+from tests.e2e.claims_webhook import WebhookServer, make
+from tests.e2e.extender_page import is_up_to_date
 from tests.e2e.processes import Program
 from tests.prometheus import free_port
 from tests.scheduler import slices
@@ -58,14 +59,21 @@ class Extender:
         configuration["leaderElection"] = {"leaderElect": False}
         kubeconfig = str(bed.kubeconfig("needs-scheduler"))
         configuration["clientConnection"] = {"kubeconfig": kubeconfig}
-        configuration["extenders"][0]["urlPrefix"] = f"http://127.0.0.1:{port}"
+        (extender,) = configuration["extenders"]
+        extender["urlPrefix"] = f"http://127.0.0.1:{port}"
+        extender["httpTimeout"] = "60s"  # of one that is there, on a busy machine
         bed.write("needs.yaml", yaml.safe_dump(configuration).encode())
         config = f"--config={bed.file('needs.yaml')}"
         kubernetes.start_scheduler(bed, "kube-scheduler-needs", config)
 
+    def follows(self, bed: Bed) -> bool:
+        """Whether it knows of every GPU and of every pod that got one."""
+        address = f"127.0.0.1:{self._http_port}"
+        return is_up_to_date(bed, address, NAMESPACE, {name: n for name, (_, n) in NODES.items()})
+
     def ready(self) -> str:
         try:
-            return requests.get(f"http://127.0.0.1:{self._http_port}/readyz", timeout=5).text
+            return requests.get(f"http://127.0.0.1:{self._http_port}/readyz", timeout=60).text
         except requests.RequestException as error:
             return str(error)
 
@@ -89,7 +97,11 @@ def both(bed: Bed) -> Iterator[tuple[Bed, Extender]]:
         kubernetes.add_node(
             bed, name, labels={"pool": NAMESPACE, "nvidia.com/gpu.product": product}
         )
-        bed.apply(slices.resource_slice(name, *(slices.nvidia(at, *kind) for at in range(count))))
+        # Each GPU once: one that two nodes show would be counted on one of them.
+        gpus = (
+            slices.nvidia(at, *kind, uuid={"string": f"GPU-{name}-{at}"}) for at in range(count)
+        )
+        bed.apply(slices.resource_slice(name, *gpus))
     with WebhookServer(bed):
         extender = Extender(bed)
         bed.wait(lambda: _is_asked(bed), "the webhook is asked")
@@ -145,12 +157,15 @@ def extender(both: tuple[Bed, Extender]) -> Extender:
     return both[1]
 
 
-def test_the_cheapest_feasible_generation_is_given_until_it_is_full(placed: Bed) -> None:
+def test_the_cheapest_feasible_generation_is_given_until_it_is_full(
+    placed: Bed, extender: Extender
+) -> None:
     """Without H200 two H100 are cheapest for a token, then two L40S; 8 and 2 pods fit."""
     need = {**NEED, "foresail.io/gpu-models-excluded": "h200-sxm"}
     given = []
     for at in range(10):
-        placed.apply(_pod(f"pod-{at}", need))
+        placed.wait(lambda: extender.follows(placed), "the extender to follow")
+        make(placed, _pod(f"pod-{at}", need))
         given.append(_given(placed, f"pod-{at}"))
     assert [request for _, request, _ in given] == ["gpus/h100-sxm"] * 8 + ["gpus/l40s"] * 2
     assert all(count == 2 for _, _, count in given)
@@ -159,8 +174,11 @@ def test_the_cheapest_feasible_generation_is_given_until_it_is_full(placed: Bed)
     assert nodes == [nodes[0]] * 4 + [nodes[4]] * 4
 
 
-def test_the_next_generation_is_given_where_the_cheapest_is_taken(placed: Bed) -> None:
-    placed.apply(_pod("next", {**NEED, "foresail.io/gpu-models-preferred": "h100-sxm"}))
+def test_the_next_generation_is_given_where_the_cheapest_is_taken(
+    placed: Bed, extender: Extender
+) -> None:
+    placed.wait(lambda: extender.follows(placed), "the extender to follow")
+    make(placed, _pod("next", {**NEED, "foresail.io/gpu-models-preferred": "h100-sxm"}))
     assert _given(placed, "next") == ("needs-h200", "gpus/h200-sxm", 2)
 
 
@@ -172,7 +190,7 @@ def test_pods_get_their_claims_while_the_extender_may_read_nothing(
     extender.program.stop()
     extender.program.start()
     placed.wait(lambda: "no snapshot" in extender.ready(), "an extender without a snapshot")
-    placed.apply(_pod("blind", {**NEED, "foresail.io/gpu-models-preferred": "h200-sxm"}))
+    make(placed, _pod("blind", {**NEED, "foresail.io/gpu-models-preferred": "h200-sxm"}))
     assert _given(placed, "blind")[1] == "gpus/h200-sxm"
     assert "no snapshot" in extender.ready()
     placed.apply(*(one for one in DOCUMENTS if one["kind"] == "ClusterRoleBinding"))

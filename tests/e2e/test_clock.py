@@ -7,19 +7,22 @@ from collections.abc import Iterator
 import pytest
 
 from bench._faults_row import Observe
-from tests.e2e.site import PATIENT, Site
+from tests.e2e.site import Site
 from tests.e2e.test_faults import no_scale_down, serving
 from tests.e2e.wall_clock import WallClock
 
-pytestmark = pytest.mark.looptime(False)  # processes live in real time
+pytestmark = [
+    pytest.mark.looptime(False),  # processes live in real time
+    pytest.mark.usefixtures("short_answers"),
+]
 
 HOUR = 3600.0
 
 
 @pytest.fixture
-def chat(site: Site, chat: str) -> str:
-    site.scale(chat, spec=PATIENT)
-    return chat
+def chat(site: Site, deployed: str) -> str:
+    site.scale(deployed, fallback=True)
+    return deployed
 
 
 @pytest.fixture

@@ -298,7 +298,7 @@ def test_a_pod_that_states_a_need_gets_its_claim(reader: Reader, step: Step) -> 
 
 def _says_ok(address: str, path: str) -> bool:
     try:
-        return requests.get(f"http://{address}{path}", timeout=5).ok
+        return requests.get(f"http://{address}{path}", timeout=60).ok
     except requests.RequestException:
         return False
 

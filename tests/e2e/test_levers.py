@@ -12,9 +12,9 @@ import yaml
 
 from fleet.cluster.kinds import Kind, record_of
 from fleet.cluster.reading import Cluster
-from foresail.change_executor import ChangeExecutor, Outcome
+from foresail.api.change_executor import ChangeExecutor, Outcome, Retries
+from foresail.api.discovering import discover, made_objects
 from foresail.clock import wall_clock
-from foresail.discovering import discover, made_objects
 from policies.levers.change import Change, Verb, applied
 from policies.levers.discovery import Discovery
 from policies.levers.garbage import collect
@@ -35,6 +35,7 @@ NAMESPACE, NODE = "levers", "levers-node"
 NOW = wall_clock() // 60 * 60  # a budget begins with a minute
 EMPTY = replace(empty(NODE, empty_since_seconds=NOW - 600), name="levers-claim")
 KARPENTER = "/apis/karpenter.sh/v1"
+_PATIENT = Retries(request=60.0)
 NODE_CLASS = {"group": "test.foresail.dev", "kind": "Nothing", "name": "nothing"}
 
 
@@ -283,13 +284,13 @@ async def _carried_out(
 async def _collected(bed: beds.Bed, now: float) -> None:
     async with api_client(bed.kubeconfig("admin")) as client:
         changes = collect(await _objects(bed, client), now)
-        outcomes = await ChangeExecutor(client=client).carry_out(changes)
+        outcomes = await ChangeExecutor(client=client, retries=_PATIENT).carry_out(changes)
     assert {one.ending.value for one in outcomes} <= {"done"}, [one.text for one in outcomes]
 
 
 async def _sent(bed: beds.Bed, changes: tuple[Change, ...]) -> tuple[Outcome, ...]:
     async with api_client(bed.kubeconfig("admin")) as client:
-        return await ChangeExecutor(client=client).carry_out(changes)
+        return await ChangeExecutor(client=client, retries=_PATIENT).carry_out(changes)
 
 
 def _endings(outcomes: tuple[Outcome, ...]) -> list[str]:

@@ -41,10 +41,12 @@ def manifests() -> list[dict[str, Any]]:
 def test_a_real_cluster_has_the_findings_of_its_manifests_and_no_other(site: Site) -> None:
     bed = site.bed
     bed.apply(*manifests())
-
-    result = CliRunner().invoke(
-        main, ["lint", "--live", "--kubeconfig", str(bed.kubeconfig("admin")), "-o", "json"]
-    )
+    try:
+        result = CliRunner().invoke(
+            main, ["lint", "--live", "--kubeconfig", str(bed.kubeconfig("admin")), "-o", "json"]
+        )
+    finally:
+        bed.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
     report = json.loads(result.output)
     found = {
@@ -52,7 +54,6 @@ def test_a_real_cluster_has_the_findings_of_its_manifests_and_no_other(site: Sit
         for one in report["findings"]
         if f" {NAMESPACE}/" in one["subject"]
     }
-    bed.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
     assert found == {
         ("FS110", f"ScaledObject {NAMESPACE}/qwen3-32b"),
         ("FS531", f"PodDisruptionBudget {NAMESPACE}/qwen3-32b"),

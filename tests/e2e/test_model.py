@@ -1,7 +1,7 @@
 """The replay room's KEDA and HPA go through the counts that the real ones went through."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -33,7 +33,6 @@ class Case:
         """The same in the API's form."""
         spec: dict[str, Any] = {
             "pollingInterval": self.scaled.polling_interval_seconds,
-            "cooldownPeriod": self.scaled.cooldown_period_seconds,
             "minReplicaCount": self.scaled.replicas_min,
             "maxReplicaCount": self.scaled.replicas_max,
         }
@@ -60,6 +59,8 @@ _FREE = ("Percent", 900, 4)
 _SCALED = keda.ScaledObject(
     polling_interval_seconds=1, cooldown_period_seconds=1, replicas_min=0, replicas_max=40
 )
+_COOLDOWNS_SECONDS = range(1, 31)
+"""KEDA's cooldown ends when the test lets it, and finds what the HPA has done by then."""
 
 CASES = {
     # From 1: 4, then doubled with each sync; down at once after the window.
@@ -129,22 +130,34 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_model_goes_through_the_same_counts(site: Site, chat: str, name: str) -> None:
+def test_the_model_goes_through_the_same_counts(site: Site, deployed: str, name: str) -> None:
     case = CASES[name]
     modelled = _modelled(case, hpa_first=False)
-    site.scale(chat, spec=case.spec, behavior=case.behavior)
-    with site.recording(chat) as record:
+    site.scale(deployed, spec=case.spec, behavior=case.behavior)
+    with site.recording(deployed) as record:
         for value, counts in zip(case.script, modelled, strict=True):
             site.picker.asks(value)
-            site.bed.wait(lambda value=value: site.answers(chat) == value, f"the answer {value}")
-            site.reaches(chat, counts[-1])
+            site.bed.wait(
+                lambda value=value: site.answers(deployed) == value, f"the answer {value}"
+            )
+            if len(counts) > 1 and counts[-1] == 0:
+                site.stops(deployed)
+            else:
+                site.reaches(deployed, counts[-1])
             if len(counts) == 1:
                 _wait_for_syncs(site, 2)
             elif case.period_seconds:
                 _wait_for_syncs(site, 1 + case.period_seconds // HPA_SYNC_SECONDS)
     # Who hears of a new value first is chance; the way to zero depends on it.
-    other = _modelled(case, hpa_first=True)
-    assert record.counts in [_in_a_row(modelled), _in_a_row(other)]
+    assert record.counts in [
+        _in_a_row(_modelled(_cooling(case, seconds), hpa_first=hpa_first))
+        for seconds in _COOLDOWNS_SECONDS
+        for hpa_first in (False, True)
+    ]
+
+
+def _cooling(case: Case, seconds: int) -> Case:
+    return replace(case, scaled=replace(case.scaled, cooldown_period_seconds=seconds))
 
 
 def _in_a_row(modelled: list[list[int]]) -> list[int]:

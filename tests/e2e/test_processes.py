@@ -21,7 +21,7 @@ def started(folder: Path, script: str, *, end_seconds: float) -> Program:
 
 def test_a_program_ends_as_it_wants_when_it_is_asked_to(tmp_path: Path) -> None:
     script = "trap 'exit 7' TERM; echo ready; while true; do sleep 0.05; done"
-    program = started(tmp_path, script, end_seconds=20)
+    program = started(tmp_path, script, end_seconds=60)
 
     assert program.stop() == 7
     assert not program.runs

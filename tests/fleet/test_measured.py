@@ -41,10 +41,13 @@ SERIES = {
 OPENCOST = {"node_total_hourly_cost": 40, "node_gpu_count": 8, "node_gpu_hourly_cost": 3.2}
 TOKENS = {"vllm:generation_tokens": 300, "vllm:prompt_tokens": 1200}
 """That each engine adds in a minute."""
+MINUTES_AHEAD = 30
+"""That the samples go on: a start of Prometheus and these tests take minutes of busy cores."""
 
 
 def page(now_seconds: float) -> str:
     lines = []
+    each_minute = [now_seconds + 60 * minute for minute in range(-1, MINUTES_AHEAD)]
     for metric in (ENGINE, UTILISATION):
         lines.append(f"# TYPE {metric} gauge")
         for (name, gpu, holder), values in SERIES.items():
@@ -58,11 +61,11 @@ def page(now_seconds: float) -> str:
     for metric, values in OPENCOST.items():
         labels = '{node="n1",instance="10.0.0.9:9003",instance_type="p5.48xlarge"}'
         lines += [f"# TYPE {metric} gauge"]
-        lines += [f"{metric}{labels} {values} {now_seconds - 60:.3f}"]
+        lines += [f"{metric}{labels} {values} {at:.3f}" for at in each_minute]
     lines += ["# TYPE container_gpu_allocation gauge"]
     for container in ("engine", "sidecar"):  # of pod a, which has 2 GPUs
         labels = f'{{namespace="llm",pod="a",container="{container}",node="n1"}}'
-        lines += [f"container_gpu_allocation{labels} 0.5 {now_seconds - 60:.3f}"]
+        lines += [f"container_gpu_allocation{labels} 0.5 {at:.3f}" for at in each_minute]
     for metric, steps in TOKENS.items():
         lines.append(f"# TYPE {metric} counter")
         for engine in (0, 1):  # of one pod
@@ -70,7 +73,7 @@ def page(now_seconds: float) -> str:
             lines += [
                 f"{metric}_total{{{labels}}} {1000 + steps * minute} "
                 f"{now_seconds - 60 * (10 - minute):.3f}"
-                for minute in range(11)
+                for minute in range(10 + MINUTES_AHEAD)
             ]
     return "\n".join([*lines, "# EOF\n"])
 

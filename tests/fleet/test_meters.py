@@ -13,11 +13,11 @@ from rich.console import Console
 
 from fleet.metered import Metered
 from fleet.tokens import Tokens
-from foresail import cost_command
-from foresail.cost_command import CostOptions
-from foresail.fleet_options import FleetOptions
-from foresail.meter_conversation import Access, Conversation, MeterError
-from foresail.meters import LangFuse, LangSmith, Meter, MeterOptions, read_meters
+from foresail.cost import command as cost_command
+from foresail.cost.command import CostOptions
+from foresail.gpus.options import FleetOptions
+from foresail.meters.conversation import Access, Conversation, MeterError
+from foresail.meters.programs import LangFuse, LangSmith, Meter, MeterOptions, read_meters
 from scaler.errors import ForesailError
 from tests.fleet.meter_server import API_KEY, KEY, PROJECT, Call, MeterServer, serving
 

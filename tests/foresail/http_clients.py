@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from foresail.open_connections import PortLimits
+from foresail.ports.open_connections import PortLimits
 from scaler.limits import COUNTS, Limit
 
 SOON = PortLimits(request_seconds=0.05, response_seconds=0.05)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from foresail.rule_files import present_rule_in
+from foresail.replaying.rule_files import present_rule_in
 from replay.fleet import FleetSettings
 from replay.generated_day import GeneratedDay, draw
 from replay.policies.present_rule import PresentRule

@@ -3,7 +3,7 @@
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from foresail.access import on_this_machine
+from foresail.ports.access import on_this_machine
 
 
 async def shown(_: web.Request) -> web.Response:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from foresail.agent_graph import Agent, agent_graph
+from foresail.callers.agent_graph import Agent, agent_graph
 from foresail.cli import main
 from policies.lint.finding import Severity
 from policies.lint.objects import Inputs, objects_of

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from foresail.cli import main
-from foresail.rule_files import present_rule_in
+from foresail.replaying.rule_files import present_rule_in
 from replay.profile import RequestMix, capacity_requests_per_second
 from replay.replay_input import USED_RATIO
 from tests import prometheus

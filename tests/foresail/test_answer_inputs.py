@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from foresail.backtesting import Past, read_past
+from foresail.backtest.backtesting import Past, read_past
 from foresail.cli import main
 from scaler.scope import Scope
 from scaler.sources.catalogue import load

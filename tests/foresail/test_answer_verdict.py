@@ -2,7 +2,7 @@
 
 import pytest
 
-from foresail.answer import Better, Row, better, who_keeps, why_unclear
+from foresail.backtest.answer import Better, Row, better, who_keeps, why_unclear
 
 
 def row(hours: tuple[float, ...], in_time: tuple[float, ...]) -> Row:

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from foresail.answering import SILENT_SECONDS_MAX, Answering
-from foresail.link import Alive, Asked, Known, Message, Published
-from foresail.settings import Settings
+from foresail.serve.answering import SILENT_SECONDS_MAX, Answering
+from foresail.serve.link import Alive, Asked, Known, Message, Published
+from foresail.settings.file import Settings
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 
 REFERENCE = Reference.of("llm", "llama", {"model": "llama-70b", "mode": "act"})

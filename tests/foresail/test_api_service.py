@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from foresail.api_service import (
+from foresail.api.service import (
     NoOwner,
     Owner,
     Reading,

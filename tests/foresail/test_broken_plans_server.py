@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 
 from foresail.cli import main
 from foresail.client import Plans, Removed
-from foresail.client_checks import MalformedPlanError
-from foresail.client_plan import plan_of
+from foresail.plans_api.checks import MalformedPlanError
+from foresail.plans_api.plan import plan_of
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 
 pytestmark = pytest.mark.looptime(False)  # sockets need real time

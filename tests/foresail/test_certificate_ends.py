@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from foresail.certificate_ends import CertificateEnds
+from foresail.ports.certificate_ends import CertificateEnds
 from scaler.serving.metrics import CERTIFICATE_EXPIRY
 from tests.contracts.certificates import Authority
 

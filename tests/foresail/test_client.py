@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from foresail.client import Changed, Plan, Plans, PlansError, Removed, Snapshot
-from foresail.client_plan import LearnedLead, plan_of
+from foresail.plans_api.plan import LearnedLead, plan_of
 from scaler.decision.running_maximum import running_maximum
 from scaler.errors import ForesailError
 from scaler.learning.estimates import LeadEstimate
@@ -154,7 +154,9 @@ async def test_a_list_has_all_pages() -> None:
         for name in names:
             site.plan(named(name))
 
-        assert [plan.workload.name for plan in await plans.list()] == names
+        found = await plans.list(seconds_max=60)
+
+        assert [plan.workload.name for plan in found] == names
 
 
 async def test_a_list_of_a_namespace_has_no_other() -> None:
@@ -163,14 +165,14 @@ async def test_a_list_of_a_namespace_has_no_other() -> None:
         site.plan(A)
         site.plan(named("secret", "team-b"))
 
-        assert [plan.workload for plan in await plans.list()] == [A]
+        assert [plan.workload for plan in await plans.list(seconds_max=60)] == [A]
 
 
 async def test_a_list_waits_for_a_server_that_starts() -> None:
     site = PlansSite()
     site.plan(A)
     async with site.served(serving=False) as server, plans_at(site.port) as plans:
-        listing = asyncio.create_task(plans.list())
+        listing = asyncio.create_task(plans.list(seconds_max=60))
         await asyncio.sleep(0.05)
         await server.serve()
 

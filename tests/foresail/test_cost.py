@@ -17,10 +17,10 @@ from fleet.reasons import Reason
 from fleet.spend import Client, Spend
 from fleet.tokens import Tokens
 from foresail.cli import main
-from foresail.cost_reading import read_round
-from foresail.cost_report import CostReport
-from foresail.cost_table import MEANINGS, payload, render
-from foresail.fleet_options import FleetOptions
+from foresail.cost.reading import read_round
+from foresail.cost.report import CostReport
+from foresail.cost.table import MEANINGS, payload, render
+from foresail.gpus.options import FleetOptions
 from tests.fleet.objects import H100, node, node_claim, pod
 from tests.sources.prometheus_stub import Stub, serving
 

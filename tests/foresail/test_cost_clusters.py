@@ -15,9 +15,10 @@ from rich.console import Console
 
 from fleet.account.cost_state import decoded
 from fleet.cluster.kinds import SOURCES, Kind
-from foresail import cost_command, cost_reading
-from foresail.cost_command import CostOptions
-from foresail.fleet_options import FleetOptions
+from foresail.cost import command as cost_command
+from foresail.cost import reading as cost_reading
+from foresail.cost.command import CostOptions
+from foresail.gpus.options import FleetOptions
 from scaler.errors import ForesailError
 from tests.fleet.api_server import ApiServer
 from tests.fleet.objects import H100, node, node_claim, pod

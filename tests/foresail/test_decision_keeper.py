@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from bench._faults_row import Observe
-from foresail.asked_time import moment_of
-from foresail.decision_log import Bounds, DecisionLog, Entry
+from foresail.explain.asked_time import moment_of
+from foresail.explain.decision_log import Bounds, DecisionLog, Entry
 from scaler.errors import ForesailError
 from tests.foresail.test_explain import EPOCH, Site
 

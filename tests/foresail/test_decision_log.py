@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bench._faults_row import Observe
-from foresail.decision_log import Bounds, DecisionLog, Entry
+from foresail.explain.decision_log import Bounds, DecisionLog, Entry
 
 NOW = 1_772_496_000.0
 DAY = 86_400.0

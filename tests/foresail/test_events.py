@@ -12,10 +12,10 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from foresail.callers.cron_events import cron_events
+from foresail.callers.events_command import next_starts
 from foresail.cli import main
-from foresail.cron_events import cron_events
-from foresail.events_command import next_starts
-from foresail.lint_live import read_cron_jobs
+from foresail.lint.live import read_cron_jobs
 from policies.lint.objects import Object
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster

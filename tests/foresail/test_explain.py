@@ -19,13 +19,13 @@ from click.testing import CliRunner, Result
 from prometheus_client import CollectorRegistry
 
 from foresail.cli import main
-from foresail.decision_keeper import WAITING_MAX, DecisionKeeper
-from foresail.decision_log import DecisionLog
-from foresail.explain import Account, account, advice, text
-from foresail.exported import WorkloadCollector
-from foresail.http import FrontState, Pages
-from foresail.pace import planning_settings
-from foresail.settings_cycle import CycleSettings
+from foresail.explain.decision_keeper import WAITING_MAX, DecisionKeeper
+from foresail.explain.decision_log import DecisionLog
+from foresail.explain.workload import Account, account, advice, text
+from foresail.serve.exported import WorkloadCollector
+from foresail.serve.http import FrontState, Pages
+from foresail.serve.pace import planning_settings
+from foresail.settings.cycle import CycleSettings
 from scaler.assembly import assemble
 from scaler.decision.answers import Reference
 from scaler.errors import SourceUnavailableError

@@ -17,10 +17,10 @@ from fleet.cluster.follow.watch import Listed
 from fleet.cluster.kinds import Kind
 from fleet.cluster.nodes import node_of
 from foresail.cli import main
-from foresail.event_queue import NOTE_BYTES_MAX, WAITING_MAX
-from foresail.explain_pod import Account, account, summary, text
-from foresail.placement_events import PlacementEvents, placement_event
-from foresail.scheduling import running
+from foresail.explain.pod import Account, account, summary, text
+from foresail.placement.event_queue import NOTE_BYTES_MAX, WAITING_MAX
+from foresail.placement.placement_events import PlacementEvents, placement_event
+from foresail.placement.scheduling import running
 from scheduler.score.answers import Candidate, PlacementAnswer, Refusal
 from scheduler.score.rule import BEGUN_NODES, EXPECTED_PODS
 from scheduler.score.scarcity import WIDE_PLACES

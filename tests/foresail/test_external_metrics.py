@@ -12,9 +12,9 @@ from aiohttp import ClientConnectionError, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 
-from foresail.external_metrics import ExternalMetrics, external_metrics_served
-from foresail.settings_external_metrics import ExternalMetricsSettings
-from foresail.settings_watch import WatchSettings
+from foresail.serve.external_metrics import ExternalMetrics, external_metrics_served
+from foresail.settings.external_metrics import ExternalMetricsSettings
+from foresail.settings.watch import WatchSettings
 from scaler.decision.answers import Answer, Outcome, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.errors import ForesailError
 from scaler.serving.board import SILENT_SECONDS, Board

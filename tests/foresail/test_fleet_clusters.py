@@ -13,8 +13,9 @@ from rich.console import Console
 
 from fleet.cluster.follow.clients import ClusterUnreachableError, connected, contexts
 from fleet.cluster.kinds import SOURCES, Kind
-from foresail import fleet_command, jobs_command
-from foresail.fleet_options import FleetOptions
+from foresail.gpus import command as fleet_command
+from foresail.gpus import jobs_command
+from foresail.gpus.options import FleetOptions
 from scaler.errors import ForesailError
 from tests.account.test_startups import BEGIN, claimed
 from tests.fleet.api_server import ApiServer

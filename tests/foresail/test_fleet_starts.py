@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from foresail.cli import main
-from foresail.fleet_starts import StartBook
+from foresail.gpus.starts import StartBook
 from tests.account.test_startups import BEGIN, KNOWN, claimed, cluster, registered
 
 RECORD = Path(__file__).parents[1] / "fixtures" / "clusters" / "late-machines.yaml"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from foresail import handover
-from foresail.answering import Answering
-from foresail.handover import Handover
-from foresail.link import FeedFound, FeedsWanted, Message
-from foresail.settings import Settings
+from foresail.serve import handover
+from foresail.serve.answering import Answering
+from foresail.serve.handover import Handover
+from foresail.serve.link import FeedFound, FeedsWanted, Message
+from foresail.settings.file import Settings
 from scaler.decision.answers import Answer, Reference, Refusal
 from scaler.serving import state_peers
 from scaler.serving.server import ScalerServer

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from foresail.limits_seen import LimitCollector, LimitLog
+from foresail.ports.limits_seen import LimitCollector, LimitLog
 from scaler.decision.answers import Reference
 from scaler.errors import MetadataError
 from scaler.limits import COUNTS, Limit, exceeded

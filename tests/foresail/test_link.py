@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foresail.link import (
+from foresail.serve.link import (
     AllKnown,
     Asked,
     Begin,
@@ -22,7 +22,7 @@ from foresail.link import (
     Started,
     States,
 )
-from foresail.settings import Settings, read
+from foresail.settings.file import Settings, read
 from scaler.decision.answers import Answer, Outcome, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.limits import Limit
 from scaler.serving.board import Arrival, Changes

@@ -11,9 +11,9 @@ import yaml
 from click.testing import CliRunner, Result
 
 from foresail.cli import main
-from foresail.lint_command import FOUND, IN_ORDER, Format, LintOptions
-from foresail.lint_command import lint as run_lint
-from foresail.lint_live import PATHS
+from foresail.lint.command import FOUND, IN_ORDER, Format, LintOptions
+from foresail.lint.command import lint as run_lint
+from foresail.lint.live import PATHS
 from policies.lint.finding import Severity
 from policies.lint.registry import all_rules
 from policies.policy.shipped_policies import NAMES, shipped_text

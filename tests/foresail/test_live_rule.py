@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from foresail.prometheus_backtest import live_rule
-from foresail.served_pods import ServedPods
+from foresail.backtest.prometheus_backtest import live_rule
+from foresail.backtest.served_pods import ServedPods
 from scaler.errors import ForesailError
 from tests.fleet.api_server import ApiServer
 

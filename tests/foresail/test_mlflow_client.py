@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from foresail.mlflow_client import MlflowClient, MlflowError, MlflowServer
+from foresail.meters.mlflow import MlflowClient, MlflowError, MlflowServer
 from tests.sources.prometheus_stub import Stub, serving
 
 # Sockets take real time.

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from foresail.node_picture import picture
-from foresail.node_plots import LABELS, STYLE
-from foresail.node_question import NodeQuestion
-from foresail.replay_nodes import NodeReport, governed_pool, nodes_on
-from foresail.replay_plan import ReplayPlan
+from foresail.replaying.node_picture import picture
+from foresail.replaying.node_plots import LABELS, STYLE
+from foresail.replaying.node_question import NodeQuestion
+from foresail.replaying.nodes import NodeReport, governed_pool, nodes_on
+from foresail.replaying.plan import ReplayPlan
 from replay.node_run import ReplicaDemand
 
 HOUR = 3600

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
 
-from foresail.open_connections import PortLimits
-from foresail.sites import Sites, certificates
+from foresail.ports.open_connections import PortLimits
+from foresail.ports.sites import Sites, certificates
 from scaler.limits import COUNTS, Limit
 from tests.contracts.certificates import Authority
 from tests.foresail.http_clients import (

@@ -5,9 +5,9 @@ import resource
 import pytest
 from structlog.testing import capture_logs
 
-from foresail.process import raise_open_files
-from foresail.serve import connections_max
-from foresail.settings import Settings
+from foresail.ports.process import raise_open_files
+from foresail.serve.command import connections_max
+from foresail.settings.file import Settings
 
 UNLIMITED = resource.RLIM_INFINITY
 

@@ -12,8 +12,8 @@ from google.protobuf import timestamp_pb2 as timestamp
 from fleet.account.gpu_hours import Cost, Series
 from fleet.reasons import Reason
 from foresail.cli import main
-from foresail.cost_report import CostReport
-from foresail.opencost_costs import custom_costs
+from foresail.cost.opencost_costs import custom_costs
+from foresail.cost.report import CostReport
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "clusters" / "karpenter.yaml"
 TEXTS = (

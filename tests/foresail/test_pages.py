@@ -13,10 +13,10 @@ from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
-from foresail.exported import WorkloadCollector, WorkloadSnapshot
-from foresail.http import FrontState, Pages
-from foresail.pace import planning_settings
-from foresail.settings_cycle import CycleSettings
+from foresail.serve.exported import WorkloadCollector, WorkloadSnapshot
+from foresail.serve.http import FrontState, Pages
+from foresail.serve.pace import planning_settings
+from foresail.settings.cycle import CycleSettings
 from scaler.decision.answers import Reference
 from scaler.errors import SourceUnavailableError
 from scaler.limits import Limit

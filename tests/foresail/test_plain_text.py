@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from foresail.serve import plain_text_off_loopback
-from foresail.settings import read
+from foresail.serve.command import plain_text_off_loopback
+from foresail.settings.file import read
 
 
 def test_plain_text_is_warned_of_only_where_the_network_reaches_it(tmp_path: Path) -> None:

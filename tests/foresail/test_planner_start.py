@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from foresail.planner_process import Planner
-from foresail.settings import Settings
+from foresail.serve.planner_process import Planner
+from foresail.settings.file import Settings
 from scaler.errors import ForesailError
 
 pytestmark = pytest.mark.looptime(False)  # processes need real time

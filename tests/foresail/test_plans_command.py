@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from foresail.cli import main
-from foresail.client_plan import Plan, plan_of
-from foresail.plans_command import PlansOptions, show, watch
-from foresail.plans_table import render, row
+from foresail.plans.command import PlansOptions, show, watch
+from foresail.plans.table import render, row
+from foresail.plans_api.plan import Plan, plan_of
 from scaler.decision.answers import Reference
 from scaler.serving.plan_message import plan_message
 from tests.contracts.plan_readers import NOW, PlansSite, named, status, unread

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from foresail.link import Begin, Failed, Link
-from foresail.planner import plan
-from foresail.plans_port import tls_files_of
-from foresail.settings import Settings
+from foresail.serve.link import Begin, Failed, Link
+from foresail.serve.planner import plan
+from foresail.serve.plans_port import tls_files_of
+from foresail.settings.file import Settings
 
 pytestmark = pytest.mark.looptime(False)  # sockets need real time
 

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from foresail.demo import Frame
-from foresail.screen import line
+from foresail.demo.day import Frame
+from foresail.demo.screen import line
 from replay.world import View
 
 COMMAND = (sys.executable, "-m", "foresail.cli", "demo", "--seconds", "1", "--seed", "7")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from foresail.policy_files import PolicyFiles
+from foresail.policy.files import PolicyFiles
 from scaler.errors import ForesailError
 
 

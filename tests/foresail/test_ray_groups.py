@@ -12,12 +12,12 @@ import yaml
 from click.testing import CliRunner
 from kubernetes_asyncio.client import ApiClient, Configuration
 
-from foresail.change_executor import Retries
+from foresail.api.change_executor import Retries
 from foresail.cli import main
-from foresail.client_plan import Plan, plan_of
-from foresail.ray_clusters import RayClusters
-from foresail.ray_command import GroupScaling, Lines, RayOptions
-from foresail.ray_targets import groups_of
+from foresail.plans_api.plan import Plan, plan_of
+from foresail.ray.clusters import RayClusters
+from foresail.ray.command import GroupScaling, Lines, RayOptions
+from foresail.ray.targets import groups_of
 from scaler.errors import ForesailError
 from scaler.serving.plan_message import plan_message
 from tests.contracts.plan_readers import NOW, named, status

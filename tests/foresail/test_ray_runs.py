@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from foresail.ray_runs import OnRay, RayRunsError
+from foresail.ray.runs import OnRay, RayRunsError
 from replay.kept_runs import code_digest
 
 

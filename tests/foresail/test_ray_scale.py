@@ -10,11 +10,11 @@ from aiohttp import web
 from click.testing import CliRunner
 
 from foresail.cli import main
-from foresail.client_plan import Plan, plan_of
-from foresail.ray_command import RayOptions, follow
-from foresail.ray_scaling import Keep, Scale, wanted
-from foresail.ray_serve import DeploymentState, RayError, RayServe, ServeDeployment
-from foresail.ray_targets import targets_of
+from foresail.plans_api.plan import Plan, plan_of
+from foresail.ray.command import RayOptions, follow
+from foresail.ray.scaling import Keep, Scale, wanted
+from foresail.ray.serve import DeploymentState, RayError, RayServe, ServeDeployment
+from foresail.ray.targets import targets_of
 from scaler.decision.answers import Reference
 from scaler.errors import ForesailError
 from scaler.serving.plan_message import plan_message

@@ -3,10 +3,10 @@
 import pytest
 
 from fleet.reasons import Reason
-from foresail.node_question import NodeQuestion
-from foresail.replay_nodes import KARPENTER, NodeReport, NodeRow, governed_pool
-from foresail.replay_nodes_verdict import node_verdict
-from foresail.replay_plan import ReplayPlan
+from foresail.replaying.node_question import NodeQuestion
+from foresail.replaying.nodes import KARPENTER, NodeReport, NodeRow, governed_pool
+from foresail.replaying.nodes_verdict import node_verdict
+from foresail.replaying.plan import ReplayPlan
 from replay.node_run import NodeOutcome
 
 POLICY = "policy balanced"

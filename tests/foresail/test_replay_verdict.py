@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foresail.replay_report import Report
-from foresail.replay_verdict import verdict
+from foresail.replaying.report import Report
+from foresail.replaying.verdict import verdict
 from replay.limits import Limit
 from replay.simulate import Result
 from tests.replay.small import small_input

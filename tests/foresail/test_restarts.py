@@ -30,7 +30,7 @@ from scaler.state.frames import Frame, frames_in
 from scaler.state.workload_bytes import decode_workload
 from tests.contracts.certificates import Authority
 from tests.exporter import Engine, Exporter, served
-from tests.prometheus import free_port, wait_for
+from tests.prometheus import DEADLINE_SECONDS, free_port, wait_for
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
@@ -122,7 +122,7 @@ plans: {{listen: "127.0.0.1:{self.plans_port}"{readers}}}
                 key=self.tls / "tls.key",
             )
             async with Plans(f"localhost:{self.plans_port}", tls=tls) as plans:
-                return await plans.list()
+                return await plans.list(seconds_max=DEADLINE_SECONDS)
 
         (plan,) = asyncio.run(listed())
         return None if plan.plan is None else plan.plan.planned

@@ -6,10 +6,10 @@ from structlog.testing import capture_logs
 
 from bench._console_fleet import cluster_round
 from fleet.reasons import Reason
-from foresail.client_plan import plan_of
-from foresail.console.node_records import nodes_of
 from foresail.controller.node_events import decisions_of
-from foresail.explain_pod import account, summary, text
+from foresail.controller.node_records import nodes_of
+from foresail.explain.pod import account, summary, text
+from foresail.plans_api.plan import plan_of
 from policies.node_plan import NodeOrder, Step, Verdict
 from scaler.decision.answers import Refusal
 from scaler.serving.plan_message import plan_message

@@ -18,8 +18,8 @@ from fleet.cluster.nodes import node_of
 from fleet.cluster.pods import pod_of
 from fleet.cluster.taint_rules import taint_rule_of
 from foresail.cli import main
-from foresail.scheduling import Ports, SchedulerOptions, running
-from foresail.sites import Sites
+from foresail.placement.scheduling import Ports, SchedulerOptions, running
+from foresail.ports.sites import Sites
 from scaler.errors import ForesailError
 from scheduler.extender import REASON
 from scheduler.intake import KINDS

@@ -6,8 +6,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from foresail.demo import Frame, playback
-from foresail.screen import Column, Screen
+from foresail.demo.day import Frame, playback
+from foresail.demo.screen import Column, Screen
 from replay.world import View
 
 WHY = (

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from foresail.cli import main
-from foresail.settings import Settings, read
-from foresail.settings_plans import PlansSettings, namespaces_by_reader
+from foresail.settings.file import Settings, read
+from foresail.settings.plans import PlansSettings, namespaces_by_reader
 from scaler.yaml_file import SettingsError
 
 MINIMAL = """\

@@ -14,16 +14,16 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from foresail import opentelemetry_installed
 from foresail.clock import wall_clock
-from foresail.settings import Settings
-from foresail.settings_telemetry import TelemetrySettings
+from foresail.settings.file import Settings
+from foresail.settings.telemetry import TelemetrySettings
 from foresail.telemetry import exporters
+from foresail.telemetry import installed as opentelemetry_installed
+from foresail.telemetry.begun import begin_telemetry
 from foresail.telemetry.decisions import decision_trace
 from foresail.telemetry.process import TelemetryOverOtlp
 from foresail.telemetry.series import metrics_data
 from foresail.telemetry.spans import CallTraces, PlanTraces
-from foresail.telemetry_begun import begin_telemetry
 from scaler.decision.answers import Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.errors import ForesailError

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 from kubernetes_asyncio.client import ApiClient, Configuration
 
-from foresail.http import ReviewToken
-from foresail.settings import read
-from foresail.token_reviews import TokenReviews
+from foresail.ports.token_reviews import TokenReviews
+from foresail.serve.http import ReviewToken
+from foresail.settings.file import read
 from scaler.limits import Limit
 from tests.foresail.test_pages import FakeFeed, Site
 

@@ -14,11 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 from foresail.cli import main
-from foresail.node_question import NodeQuestion
-from foresail.replay_plan import ReplayPlan
-from foresail.tune_command import Exploration, explored
-from foresail.tune_table import TuneReport, as_document, tables
-from foresail.tuned import ForAll, Setting, for_all, tuned
+from foresail.replaying.node_question import NodeQuestion
+from foresail.replaying.plan import ReplayPlan
+from foresail.tuning.command import Exploration, explored
+from foresail.tuning.table import TuneReport, as_document, tables
+from foresail.tuning.tuned import ForAll, Setting, for_all, tuned
 from replay.contest import Entry
 from replay.kept_runs import digest_of, rooms
 from replay.simulate import Result

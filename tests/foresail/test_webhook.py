@@ -20,8 +20,8 @@ from fleet.cluster.classes import class_of
 from fleet.cluster.follow.api import Identity
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable
 from foresail.cli import main
-from foresail.sites import Sites, certificates
-from foresail.webhook import Ports, WebhookOptions, running
+from foresail.placement.webhook import Ports, WebhookOptions, running
+from foresail.ports.sites import Sites, certificates
 from scaler.errors import ForesailError
 from scheduler.admission import GivenBy
 from scheduler.webhook import PATH

@@ -28,7 +28,13 @@ _TARGETS = Path(__file__).parent / "targets.py"
 def main() -> None:
     options = _options()
     if options.one:
-        engines.run(options.one, runs=options.runs, seconds=options.seconds, folder=options.folder)
+        engines.run(
+            options.one,
+            runs=options.runs,
+            seconds=options.seconds,
+            hang_seconds=options.hang_seconds,
+            folder=options.folder,
+        )
         return
     click.echo(f"engine: {engines.name()}")
     bad = [one for one in options.targets or _names() if not _passed(one, options)]
@@ -47,6 +53,7 @@ def _passed(target: str, options: argparse.Namespace) -> bool:
     command = [
         *(sys.executable, "-m", "tests.fuzz", "--one", target, "--folder", str(folder)),
         *("--runs", str(options.runs), "--seconds", str(options.seconds)),
+        *("--hang-seconds", str(options.hang_seconds)),
     ]
     before = _cpu_seconds()
     with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as files:
@@ -81,6 +88,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1_000_000, help="inputs for each target")
     parser.add_argument(
         "--seconds", type=int, default=3600, help="the most time for each (atheris)"
+    )
+    parser.add_argument(
+        "--hang-seconds",
+        type=int,
+        default=20,
+        help="of wall time for one input; more where other things have the cores",
     )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="for inputs that are kept")
     parser.add_argument("--one", help=argparse.SUPPRESS)

@@ -12,7 +12,6 @@ import click
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-HANG_SECONDS = 20
 INPUT_BYTES_MAX = 4096
 
 
@@ -21,15 +20,15 @@ def name() -> str:
     return "hypothesis" if importlib.util.find_spec("atheris") is None else "atheris"
 
 
-def run(target: str, *, runs: int, seconds: int, folder: Path) -> None:
+def run(target: str, *, runs: int, seconds: int, hang_seconds: int, folder: Path) -> None:
     """Run one target to its end, in this process, which atheris then ends itself."""
     if name() == "atheris":
-        _with_atheris(target, runs=runs, seconds=seconds, folder=folder)
+        _with_atheris(target, runs=runs, seconds=seconds, hang_seconds=hang_seconds, folder=folder)
     else:
-        _with_hypothesis(target, runs=runs)
+        _with_hypothesis(target, runs=runs, hang_seconds=hang_seconds)
 
 
-def _with_atheris(target: str, *, runs: int, seconds: int, folder: Path) -> None:
+def _with_atheris(target: str, *, runs: int, seconds: int, hang_seconds: int, folder: Path) -> None:
     import atheris  # noqa: PLC0415 it is there
 
     with atheris.instrument_imports(include=["fleet", "scaler", "scheduler", "replay", "foresail"]):
@@ -43,7 +42,7 @@ def _with_atheris(target: str, *, runs: int, seconds: int, folder: Path) -> None
     options = [
         f"-atheris_runs={runs}",
         f"-max_total_time={seconds}",
-        f"-timeout={HANG_SECONDS}",
+        f"-timeout={hang_seconds}",
         f"-max_len={INPUT_BYTES_MAX}",
         f"-artifact_prefix={folder}/",
         "-rss_limit_mb=2048",
@@ -58,7 +57,7 @@ def _with_atheris(target: str, *, runs: int, seconds: int, folder: Path) -> None
     atheris.Fuzz()
 
 
-def _with_hypothesis(target: str, *, runs: int) -> None:
+def _with_hypothesis(target: str, *, runs: int, hang_seconds: int) -> None:
     from tests.fuzz.targets import TARGETS  # noqa: PLC0415 atheris must import it itself
 
     chosen, count = TARGETS[target], 0
@@ -74,19 +73,18 @@ def _with_hypothesis(target: str, *, runs: int) -> None:
     def every(data: bytes) -> None:
         nonlocal count
         count += 1
-        signal.alarm(HANG_SECONDS)
+        signal.alarm(hang_seconds)
         chosen.run(data)
         signal.alarm(0)
 
-    signal.signal(signal.SIGALRM, _hangs)
+    def hangs(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"one input takes over {hang_seconds} s")
+
+    signal.signal(signal.SIGALRM, hangs)
     try:
         every()
     finally:
         click.echo(f"Done {count} in this run", err=True)
-
-
-def _hangs(_number: int, _frame: FrameType | None) -> None:
-    raise TimeoutError(f"one input takes over {HANG_SECONDS} s")
 
 
 def inputs(seeds: tuple[bytes, ...], words: tuple[str, ...]) -> st.SearchStrategy[bytes]:

@@ -31,7 +31,7 @@ from fleet.recorded import UnreadableRecordError, recorded
 from fleet.run_progress import Unit, progress_of
 from foresail.exports.reading import Asked, read_export
 from foresail.exports.recorded import RecordedInExport
-from foresail.settings import Settings
+from foresail.settings.file import Settings
 from policies.reading.runs import LinkedRun, gang_ends
 from replay.traces import TraceError
 from replay.traces import read as read_trace
@@ -46,7 +46,7 @@ from scaler.sources.catalogue import load
 from scaler.sources.otlp_decoding import Decoder
 from scaler.sources.otlp_point import UndecodableError
 from scaler.sources.otlp_series import PushedSeries
-from scaler.sources.prometheus_answer import samples_of_answer
+from scaler.sources.prometheus_answer import series_of_answer
 from scaler.sources.prometheus_transport import NoAnswerError
 from scaler.sources.reading import ObservationReader
 from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
@@ -116,10 +116,10 @@ def otlp_request(data: bytes) -> None:
 
 def prometheus_answer(data: bytes) -> None:
     try:
-        samples = list(samples_of_answer(orjson.loads(data)["data"]["result"]))
+        series = list(series_of_answer(orjson.loads(data)["data"]["result"]))
     except (NoAnswerError, LookupError, TypeError, ValueError):
         return
-    believable(ObservationReader(load("vllm"), model="m").observe(samples, now_seconds=NOW))
+    believable(ObservationReader(load("vllm"), model="m").observe(series, now_seconds=NOW))
 
 
 def believable(observation: Observation) -> None:

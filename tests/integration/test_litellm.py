@@ -10,8 +10,8 @@ import pytest
 
 from fleet.measured import client_spend
 from fleet.spend import Client, Spend
-from foresail.settings import Settings
-from foresail.wiring import Sources
+from foresail.serve.wiring import Sources
+from foresail.settings.file import Settings
 from scaler.decision.answers import Reference
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.errors import SourceMisconfiguredError

@@ -16,8 +16,8 @@ import pytest
 
 from fleet.cluster.owners import Workload
 from fleet.cluster.pods import Pod, pod_of
-from foresail.mlflow_client import MlflowClient, MlflowError, MlflowServer, NotFoundError
-from foresail.training_runs import RunsRead, read_runs
+from foresail.gpus.training_runs import RunsRead, read_runs
+from foresail.meters.mlflow import MlflowClient, MlflowError, MlflowServer, NotFoundError
 from tests.fleet.objects import pod
 from tests.fleet.training_runs import SHAPES, START, logged
 from tests.foresail.controller.run_hall import hall_of

@@ -18,8 +18,8 @@ import grpc
 import pytest
 
 from foresail.clock import wall_clock
-from foresail.otlp_ports import otlp_served
-from foresail.settings_otlp import OtlpSettings
+from foresail.serve.otlp_ports import otlp_served
+from foresail.settings.otlp import OtlpSettings
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.scope import Scope

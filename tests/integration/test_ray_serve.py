@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from foresail.ray_command import RayOptions, follow
-from foresail.ray_serve import NotOursError, RayError, RayServe, ServeDeployment
-from foresail.ray_targets import targets_of
+from foresail.ray.command import RayOptions, follow
+from foresail.ray.serve import NotOursError, RayError, RayServe, ServeDeployment
+from foresail.ray.targets import targets_of
 from tests.contracts.plan_readers import PlansSite, named, status
 from tests.integration.ray_cluster import MODEL, OURS, OWN, RayCluster
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kubernetes_asyncio.client import ApiClient, Configuration
 
-from foresail.change_executor import ChangeExecutor, Outcome, Retries
+from foresail.api.change_executor import ChangeExecutor, Outcome, Retries
 from policies.levers.change import Address, Change, Verb
 from tests.fleet.api_server import ApiServer, Object, Write
 from tests.levers.rounds import BUFFER, POOL, acted, order, plan, released, world

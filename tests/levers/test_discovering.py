@@ -9,7 +9,7 @@ from kubernetes_asyncio.client import ApiClient, Configuration
 from fleet.cluster.karpenter import node_claim_of, node_pool_of
 from fleet.cluster.pods import pod_of
 from fleet.cluster.reading import Cluster
-from foresail.discovering import discover, made_objects
+from foresail.api.discovering import discover, made_objects
 from policies.levers.discovery import Discovery, described
 from scaler.errors import ForesailError
 from tests.fleet.api_server import ApiServer

@@ -11,8 +11,8 @@ from typing import ClassVar
 import pytest
 from prometheus_client import CollectorRegistry
 
-from foresail.pace import planning_settings
-from foresail.settings_cycle import CycleSettings
+from foresail.serve.pace import planning_settings
+from foresail.settings.cycle import CycleSettings
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.demand import Demand
 from scaler.decision.plan import ReplicaPlan
@@ -491,6 +491,53 @@ async def test_feeds_that_hang_by_the_hundred_do_not_make_the_loop_late(
             "all 16 slots of its source are in use",
         }
     assert {Limit.LOOKS_AT_ONCE, Limit.READ_SECONDS} <= limits_exceeded()
+
+
+async def test_the_event_loop_turns_between_two_feeds_that_miss_a_moment() -> None:
+    loop = asyncio.get_running_loop()
+    turns, refused_in_turn = 0, list[int]()
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns < 200:
+            loop.call_soon(turn)
+
+    feeds = {f"hung-{n}": FakeFeed(delay_seconds=1e9) for n in range(30)}
+    async with running(feeds) as site:
+        entries = [site.ask(model) for model in feeds]
+        await until(7)
+        for entry in entries:
+            entry.listeners.add(lambda: refused_in_turn.append(turns))
+        loop.call_at(8.0, turn)
+        await until(8.5)
+
+    assert turns == 200
+    assert len(refused_in_turn) == 14, "16 of the 30 have a slot"
+    assert len(set(refused_in_turn)) == 14
+
+
+async def test_the_event_loop_turns_between_two_feeds_whose_looks_end_together() -> None:
+    loop = asyncio.get_running_loop()
+    turns, planned_in_turn = 0, list[int]()
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns < 200:
+            loop.call_soon(turn)
+
+    feeds = {f"quick-{n}": FakeFeed(delay_seconds=1) for n in range(16)}
+    async with running(feeds) as site:
+        entries = [site.ask(model) for model in feeds]
+        await until(7)
+        for entry in entries:
+            entry.listeners.add(lambda: planned_in_turn.append(turns))
+        loop.call_at(9.0, turn)
+        await until(9.5)
+
+    assert len(planned_in_turn) == 16
+    assert len(set(planned_in_turn)) == 16
 
 
 async def test_a_feed_waits_no_longer_than_the_limit_for_the_one_before_it() -> None:

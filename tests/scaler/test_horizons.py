@@ -2,8 +2,8 @@
 
 import pytest
 
-from foresail.settings import Settings
-from foresail.wiring import Sources
+from foresail.serve.wiring import Sources
+from foresail.settings.file import Settings
 from scaler.decision.answers import Reference
 from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.decision.tracker import DemandTracker, PollResult

@@ -6,8 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
-from foresail.pace import planning_settings
-from foresail.settings_cycle import CycleSettings
+from foresail.serve.pace import planning_settings
+from foresail.settings.cycle import CycleSettings
 from scaler.assembly import assemble
 from scaler.decision.answers import Answer, Reference, TimedOutcome
 from scaler.decision.pair import RequestWork, Side, decode_need, prefill_remark

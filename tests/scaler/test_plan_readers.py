@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from foresail.pace import planning_settings
-from foresail.settings_cycle import CycleSettings
+from foresail.serve.pace import planning_settings
+from foresail.settings.cycle import CycleSettings
 from scaler.decision.answers import Reference
 from scaler.errors import SourceMisconfiguredError
 from scaler.evaluate import CycleState

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
-from foresail.pace import planning_settings
-from foresail.settings_cycle import CycleSettings
+from foresail.serve.pace import planning_settings
+from foresail.settings.cycle import CycleSettings
 from scaler.decision.answers import Answer, Reference, TimedOutcome
 from scaler.decision.objective import Objective
 from scaler.decision.plan import PlanState, ReplicaPlan

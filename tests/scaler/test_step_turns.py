@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from foresail.settings import Settings
-from foresail.wiring import Sources
+from foresail.serve.wiring import Sources
+from foresail.settings.file import Settings
 from scaler.decision.answers import Reference
 from scaler.decision.tracker import PollResult
 from scaler.signals import Observation, Signal, Value

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from fleet.cluster.nodes import node_of
 from fleet.quantities import quantity
-from foresail.sites import Sites
+from foresail.ports.sites import Sites
 from scheduler.extender import REASON, Extender
 from scheduler.extender_wire import arguments_of
 from scheduler.fit import REASON_MAX

@@ -8,7 +8,7 @@ from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry
 
 from fleet.catalogue import shipped
-from foresail.sites import Sites
+from foresail.ports.sites import Sites
 from scheduler.admission import Policy
 from scheduler.extender import Extender, ExtenderMetrics
 from scheduler.webhook import PATH, Webhook, WebhookMetrics

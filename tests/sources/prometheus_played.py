@@ -11,12 +11,12 @@ import aiohttp
 
 from scaler.sources.access import Tls
 from scaler.sources.prometheus import PrometheusSource
-from scaler.sources.prometheus_answer import samples_of_answer
+from scaler.sources.prometheus_answer import series_of_answer
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.prometheus_session import translated
 from scaler.sources.prometheus_transport import NoAnswerError, Transport
 from scaler.sources.refused_time import RefusedTime
-from scaler.sources.series import Sample
+from scaler.sources.series import SampledSeries
 
 _MATCHER = re.compile(r'(\w+)(=~|=)"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _WINDOW = re.compile(r"\[(\d+)ms\]$")
@@ -94,14 +94,14 @@ class PlayedPrometheus(PrometheusSource):
         loop = asyncio.get_running_loop()
         return self._played.bound(work, loop, float("inf"), namespace)()
 
-    def window(self, query: str, *, now_seconds: float) -> list[Sample]:
+    def window(self, query: str, *, now_seconds: float) -> list[SampledSeries]:
         with translated("main", "http://played"):
             if self._store.down is not None:
                 raise self._store.down
             answer = json.loads(json.dumps(self._store.answer(query, now_seconds)))
             if self._store.refuses(sum(len(one["values"]) for one in answer)):
                 raise NoAnswerError("an answer of over 7 values")
-            return list(samples_of_answer(answer))
+            return list(series_of_answer(answer))
 
     def label_values(self, label: str, query: str, *, start_seconds: float) -> Sequence[str]:
         self._store.looked_up.append(query)

@@ -3,8 +3,8 @@
 import pytest
 from aiohttp import web
 
-from foresail.settings import Settings
-from foresail.wiring import Sources
+from foresail.serve.wiring import Sources
+from foresail.settings.file import Settings
 from scaler.decision.answers import Reference
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.errors import MetadataError, SourceError, SourceUnavailableError

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.looptime(False)
 VLLM = load("vllm")
 # Scrapes are a second apart here; the defaults are for intervals of 15 and 30 s.
 QUICK = Limits(window_seconds=4, stale_after_seconds=3)
+MOMENT_SECONDS = 0.25
 PASSWORD = "test"
 # Of "test", by bcrypt.
 WEB_USERS = {"foresail": "$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay"}
@@ -164,6 +165,20 @@ async def until(
     return seen
 
 
+async def looked_back(feed: Feed, begin_seconds: float) -> list[Observation]:
+    """What was to be seen at each moment since then, also where a busy core looked at none.
+
+    Args:
+        feed: that has looked at nothing later.
+        begin_seconds: Unix time.
+    """
+    moments = int((now() - begin_seconds) / MOMENT_SECONDS)
+    return [
+        await feed.observe(now_seconds=begin_seconds + MOMENT_SECONDS * number)
+        for number in range(moments + 1)
+    ]
+
+
 def has_rates(observation: Observation) -> bool:
     return observation.value(Signal.TTFT) is not None
 
@@ -274,9 +289,11 @@ async def test_an_exporter_that_died_is_stale_then_absent_and_never_zero(
     feed = feed_of(live.server, "dying")
     await until(feed, has_rates)
 
+    begin = now()
     live.exporters["dying"].stop()
-    seen = await until(feed, lambda o: isinstance(o.readings[Signal.RUNNING], Absent))
+    await until(feed, lambda o: isinstance(o.readings[Signal.RUNNING], Absent))
 
+    seen = await looked_back(feed_of(live.server, "dying"), begin)
     running = [observation.readings[Signal.RUNNING] for observation in seen]
     kinds = list(dict.fromkeys(type(reading) for reading in running))
     assert kinds == [Value, Stale, Absent]
@@ -290,19 +307,22 @@ async def test_nan_is_not_zero(live: Live, feed_of: Callable[..., Feed]) -> None
     feed = feed_of(live.server, "nan")
     await until(feed, has_rates)
 
+    begin = now()
     live.exporters["nan"].engine.waiting = float("nan")
-    seen = await until(feed, lambda o: isinstance(o.readings[Signal.WAITING], Stale))
+    await until(feed, lambda o: o.value(Signal.WAITING) is None)
 
+    seen = await looked_back(feed_of(live.server, "nan"), begin)
     assert {o.value(Signal.WAITING) for o in seen} == {5, None}
-    assert seen[-1].remarks[0].startswith("samples ignored, not a number: ")
-    assert seen[-1].value(Signal.RUNNING) == 7
+    stale = [o for o in seen if isinstance(o.readings[Signal.WAITING], Stale)]
+    assert stale[0].remarks[0].startswith("samples ignored, not a number: ")
+    assert stale[0].value(Signal.RUNNING) == 7
 
 
 async def test_a_wrong_namespace_is_told_without_naming_other_tenants(
     live: Live, feed_of: Callable[..., Feed]
 ) -> None:
     await until(feed_of(live.server, "colon"), lambda o: o.value(Signal.RUNNING) == 7)
-    config = PrometheusConfig(name="main", url=live.server.url, timeout_seconds=5, concurrency=2)
+    config = PrometheusConfig(name="main", url=live.server.url, timeout_seconds=60, concurrency=2)
     source = PrometheusSource(config)
     feed = source.feed(preset=VLLM, scope=Scope(model="colon", namespace="other"))
     reading = (await feed.observe(now_seconds=now())).readings[Signal.RUNNING]

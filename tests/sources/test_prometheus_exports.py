@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import requests
 
-from foresail.backtesting import Past
+from foresail.backtest.backtesting import Past
+from foresail.backtest.prometheus_backtest import Question, recorded_past
+from foresail.backtest.recorded import Recorded, RecordedByPrometheus
+from foresail.backtest.served_pods import ServedPods
 from foresail.exports.errors import ExportError
 from foresail.exports.reading import Asked, read_export
 from foresail.exports.recorded import RecordedInExport
-from foresail.prometheus_backtest import Question, recorded_past
-from foresail.recorded import Recorded, RecordedByPrometheus
-from foresail.replay_plan import ReplayPlan
-from foresail.rule_files import present_rule_in
-from foresail.served_pods import ServedPods
+from foresail.replaying.plan import ReplayPlan
+from foresail.replaying.rule_files import present_rule_in
 from tests import prometheus
 from tests.foresail.known_service import MODEL, KnownService, holding, played
 from tests.prometheus import PrometheusServer

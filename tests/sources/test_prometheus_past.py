@@ -11,7 +11,7 @@ from scaler.scope import Scope
 from scaler.sources.catalogue import load
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.prometheus_past import read_past
-from scaler.sources.series import Sample
+from scaler.sources.series import SampledSeries
 
 STEP = 60.0
 START = 1_800_000_000.0 // STEP * STEP
@@ -39,23 +39,21 @@ class Played:
 
     def grid(
         self, query: str, *, start_seconds: float, end_seconds: float, step_seconds: float
-    ) -> list[Sample]:
+    ) -> list[SampledSeries]:
         steps = round((end_seconds - start_seconds) / step_seconds) + 1
         self.asked.append(steps)
-        samples = [
-            Sample(
+        times = (start_seconds + n * step_seconds for n in range(steps))
+        points = [(at, 1.0) for at in times if at >= START + self.from_step * STEP]
+        if self.series * len(points) > self.samples_max:
+            raise SourceUnavailableError("too large")
+        return [
+            SampledSeries(
                 name="vllm:num_requests_running",
                 labels={"model_name": "m", "pod": f"m-{number}"},
-                value=1.0,
-                at_seconds=at,
+                points=points,
             )
-            for at in (start_seconds + n * step_seconds for n in range(steps))
-            if at >= START + self.from_step * STEP
             for number in range(self.series)
         ]
-        if len(samples) > self.samples_max:
-            raise SourceUnavailableError("too large")
-        return samples
 
 
 async def steps_read(played: Played, steps: int) -> list[int]:

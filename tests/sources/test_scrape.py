@@ -358,7 +358,7 @@ async def test_the_loop_turns_while_long_pages_are_parsed(
             gaps.append(time.thread_time())
 
     ticking = asyncio.create_task(tick())
-    observation = await feed_of(StaticTargets(*map(url, pods)), timeout_seconds=30).observe(
+    observation = await feed_of(StaticTargets(*map(url, pods)), timeout_seconds=600).observe(
         now_seconds=100
     )
     ticking.cancel()

@@ -13,8 +13,8 @@ import yaml
 from aiohttp import web
 from kubernetes_asyncio import client
 
-from foresail.settings import read
-from foresail.wiring import Sources
+from foresail.serve.wiring import Sources
+from foresail.settings.file import read
 from scaler.decision.answers import Reference
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.feed_key import FeedKey
@@ -325,7 +325,7 @@ async def pods_source(
     async with serving(api) as api_port:
         settings = client.Configuration(host=f"http://127.0.0.1:{api_port}")
         targets = PodTargets(port=port, labels={"app": "vllm"}, api=client.ApiClient(settings))
-        source = ScrapeSource(ScrapeConfig(name="main", discovery=targets, timeout_seconds=3))
+        source = ScrapeSource(ScrapeConfig(name="main", discovery=targets, timeout_seconds=60))
         yield source
         await source.close()
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from foresail.link import FeedFound, FeedsWanted, Message
-from foresail.settings_serving import StateSettings
-from foresail.states import PlannerStates
+from foresail.serve.link import FeedFound, FeedsWanted, Message
+from foresail.serve.states import PlannerStates
+from foresail.settings.serving import StateSettings
 from scaler.decision.demand import Demand, DemandState, Mix
 from scaler.serving.state_files import StateFiles, name_of, slice_of
 from scaler.serving.state_requests import REQUEST_SECONDS_MAX, FeedRequests
@@ -97,7 +97,7 @@ STEP_NOW = int(OF_DISK.taken_at_seconds // OF_DISK.tracker.step_seconds)
 
 @pytest.fixture(autouse=True)
 def _now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foresail.states.wall_clock", lambda: OF_PEER.taken_at_seconds)
+    monkeypatch.setattr("foresail.serve.states.wall_clock", lambda: OF_PEER.taken_at_seconds)
 
 
 async def test_a_peers_state_comes_before_the_disks(tmp_path: Path) -> None:

@@ -146,12 +146,13 @@ def after_look(
         parameters: with the learned capacity and lead time, and the trigger's own setting.
     """
     number = int(look.at_seconds // STEP_SECONDS)
+    is_new = shadows is None or abs(number - shadows.minute.number) > _GAP_MINUTES_MAX
+    if shadows is not None and not is_new and number <= shadows.minute.number:
+        return replace(shadows, minute=shadows.minute.with_look(look))
     longest = max(parameters.lead_seconds, float(settings_of(parameters).hold_seconds.max()))
     slot_minutes = slot_minutes_for(max(longest, _PEOPLES_HOLD_SECONDS.max()))
-    if shadows is None or abs(number - shadows.minute.number) > _GAP_MINUTES_MAX:
+    if shadows is None or is_new:
         shadows = _begun_anew(shadows, look, number, slot_minutes)
-    elif number <= shadows.minute.number:
-        return replace(shadows, minute=shadows.minute.with_look(look))
     shadows = replace(shadows, fleets=shadows.fleets.with_slots_of(slot_minutes))
     if shadows.minute.looks:
         shadows = _closed(shadows, parameters)

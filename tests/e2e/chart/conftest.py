@@ -65,3 +65,6 @@ def installing(helm: Helm, chart_bed: Bed) -> Iterator[Helm]:
         made("uninstall", RELEASE, "-n", RELEASE, "--no-hooks", "--ignore-not-found")
     except HelmError:
         made("uninstall", RELEASE, "-n", RELEASE, "--no-hooks")
+    # Garbage collection takes its time, and the next release has pods of the same labels.
+    pods = f"/api/v1/namespaces/{RELEASE}/pods"
+    chart_bed.wait(lambda: not chart_bed.read(pods)["items"], "the release's pods to be gone")

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 CHART_MADE = CHART / "ci" / "chart-certificates.yaml"
 RBAC = ("ServiceAccount", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
+RIGHTS_SECONDS_MAX = 60.0
+"""Until the API server knows of roles that were made; reached on failure only."""
 Right = tuple[str, str]
 """Verb, and resource with its group and the names it is limited to."""
 
@@ -149,7 +151,7 @@ def test_each_account_may_do_what_its_process_needs_and_nothing_else(
             chart_bed.wait(
                 lambda account=account, rights=rights: rights_of(chart_bed, account) == rights,
                 f"the rights of {account} in mode {mode}",
-                seconds=5,
+                seconds=RIGHTS_SECONDS_MAX,
             )
             # In another namespace nothing of its own may be made.
             elsewhere = rights_of(chart_bed, account, namespace="llm")

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 CHART_MADE = CHART / "ci" / "chart-certificates.yaml"
 HOST = "foresail.foresail.svc.cluster.local"
-START_SECONDS = 60.0
+ANSWER_SECONDS_MAX = 120.0
+"""Reached on failure only."""
+TRIES = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,20 +52,25 @@ class Served:
         )
         with grpc.secure_channel(f"127.0.0.1:{self.grpc}", credentials, options) as channel:
             stub = externalscaler_pb2_grpc.ExternalScalerStub(channel)
-            return stub.GetMetricSpec(asked, timeout=20)
+            return stub.GetMetricSpec(asked, timeout=ANSWER_SECONDS_MAX, wait_for_ready=True)
 
     def plans_read_by(self, secret: str) -> subprocess.CompletedProcess[str]:
         """The command of `helm test`, for a server on loopback."""
         options = {"ca": "ca.crt", "certificate": "tls.crt", "key": "tls.key"}
         files = [f"--{name}={self.file(secret, key)}" for name, key in options.items()]
         command = [sys.executable, "-m", "foresail.cli", "plans", *files, "-o", "json"]
-        return subprocess.run(
-            [*command, f"--server=127.0.0.1:{self.plans}", f"--server-name={HOST}"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        for _ in range(TRIES):
+            done = subprocess.run(
+                [*command, f"--server=127.0.0.1:{self.plans}", f"--server-name={HOST}"],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=ANSWER_SECONDS_MAX,
+            )
+            # It waits ten seconds for an answer, and a server without a core has none then.
+            if not any(code in done.stderr for code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")):
+                break
+        return done
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +101,11 @@ def served(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     def answers() -> bool:
         try:
             return requests.get(f"http://127.0.0.1:{http}/healthz", timeout=5).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     try:
-        wait_for(answers, "foresail serve", deadline_seconds=START_SECONDS)
+        wait_for(answers, "foresail serve")
         yield ports
     finally:
         program.stop()

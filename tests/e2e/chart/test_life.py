@@ -216,7 +216,10 @@ def test_after_an_uninstall_nothing_of_ours_costs_money(chart_bed: Bed, installi
     ]
     hooks = "serviceaccount,role,rolebinding,clusterrole,clusterrolebinding,job"
     instance = f"app.kubernetes.io/instance={RELEASE}"
-    assert chart_bed.kubectl("get", hooks, "-A", "-l", instance, "-o", "name") == ""
+    chart_bed.wait(
+        lambda: chart_bed.kubectl("get", hooks, "-A", "-l", instance, "-o", "name") == "",
+        "the hook's objects to be gone",
+    )
 
 
 @pytest.mark.parametrize(

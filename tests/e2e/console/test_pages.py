@@ -13,6 +13,8 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium here: scripts/chromium.sh installs Debian's"
 )
 WORKLOADS = 2000
+TIMEOUT_MILLISECONDS = 120_000
+"""Reached on failure only."""
 PHONE = {"width": 390, "height": 844}
 
 
@@ -52,7 +54,7 @@ def visit(browser: Browser, address: str) -> Iterator[Visit]:
 def watched(page: Page, address: str) -> Visit:
     """Every request that is not the console's own is noted and fails."""
     made = Visit(page)
-    page.set_default_timeout(120_000)  # milliseconds, reached on failure only
+    page.set_default_timeout(TIMEOUT_MILLISECONDS)
 
     def route(one: Route) -> None:
         if one.request.url.startswith((address, "data:")):
@@ -98,6 +100,7 @@ def test_it_works_without_a_network_and_without_a_complaint(visit: Visit, addres
 
 def test_two_thousand_workloads_are_a_list_of_pages(visit: Visit, address: str) -> None:
     page = visit.open(address)
+    live(page)  # a click before would be lost
 
     assert caption(page) == "2,000 workloads"
     assert page.locator("table.workloads tbody tr").count() == 25
@@ -123,6 +126,7 @@ def test_a_search_finds_and_a_head_sorts(visit: Visit, address: str) -> None:
 def test_the_page_can_be_read_before_any_script_has_run(browser: Browser, address: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
+    page.set_default_timeout(TIMEOUT_MILLISECONDS)
     page.goto(address)
 
     assert page.locator("table.workloads tbody tr").count() == 25
@@ -194,6 +198,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(
 ) -> None:
     context = browser.new_context(viewport=PHONE, color_scheme=scheme)  # type: ignore[arg-type]
     page = watched(context.new_page(), address).open(f"{address}{path}")
+    live(page)  # with all its styles
     page.wait_for_timeout(300)
 
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -213,6 +218,7 @@ def test_text_can_be_read_in_the_light_and_in_the_dark(
 ) -> None:
     context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
     page = watched(context.new_page(), address).open(address)
+    live(page)  # with all its styles
     page.wait_for_timeout(300)
 
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -242,10 +248,10 @@ def test_a_workload_that_is_not_known_says_so(visit: Visit, address: str) -> Non
     assert "no plan of this name is known here" in (page.locator(".console").text_content() or "")
 
 
-def test_the_first_page_is_complete_within_seconds_on_a_busy_machine(
+def test_the_first_page_is_complete_for_a_browser_that_has_been_there(
     visit: Visit, address: str
 ) -> None:
     page = visit.open(address)  # fills the browser's cache
     page.goto(address, wait_until="commit")
-    # `bench console` has the figures.
-    page.wait_for_selector("table.clusters tbody tr", timeout=30_000)
+    # `bench console` says how soon.
+    page.wait_for_selector("table.clusters tbody tr")

@@ -17,6 +17,8 @@ from tests.e2e.bed import Bed, answers_ok, module
 from tests.prometheus import free_port
 
 COMPONENT = "gangs"
+WEBHOOK_SECONDS_MAX = 30
+"""The most that Kubernetes takes: a webhook may have no core for a while."""
 _CRDS = {
     "sigs.k8s.io/jobset": ("config/components/crd/bases/*_*.yaml",),
     "sigs.k8s.io/lws": ("config/crd/bases/*_*.yaml",),
@@ -113,6 +115,7 @@ def _on_loopback(bed: Bed, name: str, port: int, document: dict[str, Any]) -> di
     for one in document["webhooks"]:
         path = one["clientConfig"]["service"]["path"]
         one["clientConfig"] = {"url": f"https://127.0.0.1:{port}{path}", "caBundle": bundle}
+        one["timeoutSeconds"] = WEBHOOK_SECONDS_MAX
         if "pods" in one["rules"][0]["resources"]:
             own = {"key": _POD_LABELS[name], "operator": "Exists"}
             one["objectSelector"] = {"matchExpressions": [own]}

@@ -7,7 +7,8 @@ from typing import Any
 from click.testing import CliRunner
 
 from foresail.cli import main
-from tests.e2e.bed import Bed
+from foresail.clock import steady_clock
+from tests.e2e.bed import READY_SECONDS, Bed
 
 Json = dict[str, Any]
 NAMESPACE = "ml"
@@ -33,13 +34,16 @@ class GangCluster:
 
     def jobs(self) -> dict[str, Json]:
         """What `foresail fleet --jobs` reads, by kind and name."""
-        kubeconfig = str(self.bed.kubeconfig("admin"))
-        result = CliRunner().invoke(
-            main, ["fleet", "--jobs", "-o", "json", "--kubeconfig", kubeconfig]
-        )
-        assert result.exit_code == 0, result.output
-        (cluster,) = json.loads(result.stdout)["clusters"]
-        return {f"{one['kind']} {one['name']}": one for one in cluster["jobs"]}
+        command = ["fleet", "--jobs", "-o", "json", "--kubeconfig"]
+        command += [str(self.bed.kubeconfig("admin"))]
+        deadline = steady_clock() + READY_SECONDS
+        while True:
+            result = CliRunner().invoke(main, command)
+            if result.exit_code == 0:
+                (cluster,) = json.loads(result.stdout)["clusters"]
+                return {f"{one['kind']} {one['name']}": one for one in cluster["jobs"]}
+            # A busy API server may not have answered in time.
+            assert steady_clock() < deadline, result.output
 
     def until(self, name: str, **figures: object) -> Json:
         """Wait until a job has these figures; the job."""
@@ -49,13 +53,21 @@ class GangCluster:
             f"{name} with {figures}",
         )
 
-    def until_it_waits_for(self, name: str, words: str) -> Json:
+    def until_it_waits_for(self, name: str, words: str, **figures: object) -> Json:
         """Wait until the first of what a job waits for has these words; the job."""
         return self._until(
             name,
-            lambda job: words in "".join(job.get("waitsFor", [])[:1]),
-            f"{name} that waits for {words}",
+            lambda job: (
+                words in "".join(job.get("waitsFor", [])[:1])
+                and all(job.get(key) == value for key, value in figures.items())
+            ),
+            f"{name} that waits for {words}, with {figures}",
         )
+
+    def until_pods(self, number: int) -> list[Json]:
+        """Wait until there are so many; these."""
+        self.bed.wait(lambda: len(self.pods("")) == number, f"{number} pods")
+        return self.pods("")
 
     def _until(self, name: str, holds: Callable[[Json], bool], what: str) -> Json:
         found: Json = {}
@@ -82,4 +94,6 @@ class GangCluster:
             self.bed.kubectl(
                 "delete", kind, name, "-n", NAMESPACE, "--ignore-not-found", "--timeout=600s"
             )
-        self.bed.wait(lambda: not self.pods(""), "the pods to be gone")
+        self.bed.wait(
+            lambda: not self.pods("") and not self.jobs(), "the pods and what made them to be gone"
+        )

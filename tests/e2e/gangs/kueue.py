@@ -6,7 +6,7 @@ import yaml
 
 from tests.e2e import kinds
 from tests.e2e.bed import Bed, answers_ok, module
-from tests.e2e.gangs.controllers import COMPONENT
+from tests.e2e.gangs.controllers import COMPONENT, WEBHOOK_SECONDS_MAX
 from tests.e2e.gangs.own_certificates import OwnCertificate
 from tests.prometheus import free_port
 
@@ -89,4 +89,5 @@ def _reached(document: dict[str, Any], port: int) -> dict[str, Any]:
     for one in document["webhooks"]:
         path = one["clientConfig"]["service"]["path"]
         one["clientConfig"] = _CERTIFICATE.client(path, port)
+        one["timeoutSeconds"] = WEBHOOK_SECONDS_MAX
     return document

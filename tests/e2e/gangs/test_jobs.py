@@ -22,26 +22,21 @@ def test_a_job_set_that_fits_is_one_gang_and_one_that_does_not_is_started_in_par
     gangs: GangCluster,
 ) -> None:
     gangs.make(job_set("fits", launcher=True))
-    fits = gangs.until("JobSet fits", waitingPods=0)
-    assert (fits["pods"], fits["gpus"], fits["placedGpus"]) == (4, 32.0, 32.0)
-    assert (fits["stages"], fits["waitsFor"]) == (["launcher", "node"], [])
+    fits = gangs.until("JobSet fits", waitingPods=0, placedGpus=32.0, waitsFor=[])
+    assert (fits["pods"], fits["gpus"], fits["stages"]) == (4, 32.0, ["launcher", "node"])
     gangs.clear()
 
     gangs.make(job_set("large", pods=5))
-    large = gangs.until("JobSet large", waitingPods=1)
-    assert large["waitsFor"] == [
-        "started in part, 4 of 5 pods have a node",
-        "nodes with 8 GPUs, for 1 of 5 pods",
-    ]
+    in_part = ["started in part, 4 of 5 pods have a node", "nodes with 8 GPUs, for 1 of 5 pods"]
+    large = gangs.until("JobSet large", waitingPods=1, waitsFor=in_part)
     # A p5.48xlarge is $6.88 a GPU-hour.
     assert large["waitingUsdPerHour"] == pytest.approx(55.04)
 
 
 def test_each_group_of_a_leader_worker_set_is_a_gang(gangs: GangCluster) -> None:
     gangs.make(leader_worker_set("big", groups=2, size=3))
-    first = gangs.until("LeaderWorkerSet big/0", pods=3)
-    second = gangs.until("LeaderWorkerSet big/1", pods=3)
-    assert (first["gpus"], second["gpus"]) == (24.0, 24.0)
+    for group in range(2):
+        gangs.until(f"LeaderWorkerSet big/{group}", pods=3, gpus=24.0)
 
     # Four of the six pods have room. The controller makes workers when it has made their leader.
     def placed() -> float:
@@ -55,16 +50,20 @@ def test_a_suspended_train_job_is_demand_with_a_price_and_gets_its_pods_when_it_
     gangs: GangCluster,
 ) -> None:
     gangs.make(train_job("tune", suspend=True))
-    found = gangs.until("JobSet tune", madeBy="TrainJob ml/tune", worldSize=32)
+    found = gangs.until_it_waits_for(
+        "JobSet tune",
+        "its owner, who has suspended it",
+        madeBy="TrainJob ml/tune",
+        worldSize=32,
+    )
     assert (found["pods"], found["gpus"], found["placedGpus"]) == (4, 32.0, 0.0)
-    assert found["waitsFor"][0] == "its owner, who has suspended it"
     assert found["waitingUsdPerHour"] == pytest.approx(220.16)
 
     gangs.bed.kubectl(
         *("patch", "trainjob", "tune", "-n", "ml", "--type=merge"),
         *("-p", '{"spec": {"suspend": false}}'),
     )
-    assert gangs.until("JobSet tune", waitingPods=0)["placedGpus"] == 32.0
+    gangs.until("JobSet tune", waitingPods=0, placedGpus=32.0)
     status = '{"status": {"trainerStatus": {"progressPercentage": 97, '
     status += '"estimatedRemainingSeconds": 120, "lastUpdatedTime": "2026-12-01T12:00:00Z"}}}'
     gangs.bed.kubectl(

@@ -34,16 +34,16 @@ def test_a_pytorch_job_is_one_demand_while_it_is_suspended_and_while_its_pods_ru
     job = nemo_pytorch_job("nemo")
     job["spec"]["runPolicy"] = {"suspend": True}
     gangs.make(job)
-    found = gangs.until("PyTorchJob nemo", gpus=32.0, placedGpus=0.0)
+    suspended = "its owner, who has suspended it"
+    found = gangs.until_it_waits_for("PyTorchJob nemo", suspended, gpus=32.0, placedGpus=0.0)
     assert (found["pods"], found["worldSize"]) == (4, 32)
-    assert found["waitsFor"][0] == "its owner, who has suspended it"
     # A p5.48xlarge is $6.88 a GPU-hour.
     assert found["waitingUsdPerHour"] == pytest.approx(220.16)
     assert gangs.pods("") == []
 
     suspend(gangs, "nemo", suspended=False)
-    found = gangs.until("PyTorchJob nemo", waitingPods=0, placedGpus=32.0)
-    assert (found["pods"], found["worldSize"], found["waitsFor"]) == (4, 32, [])
+    found = gangs.until("PyTorchJob nemo", waitingPods=0, placedGpus=32.0, waitsFor=[])
+    assert (found["pods"], found["worldSize"]) == (4, 32)
     assert list(gangs.jobs()) == ["PyTorchJob nemo"]
     roles = [
         one["metadata"]["labels"]["training.kubeflow.org/replica-type"] for one in gangs.pods("")
@@ -51,8 +51,7 @@ def test_a_pytorch_job_is_one_demand_while_it_is_suspended_and_while_its_pods_ru
     assert sorted(roles) == ["master", "worker", "worker", "worker"]
 
     suspend(gangs, "nemo", suspended=True)
-    found = gangs.until("PyTorchJob nemo", placedGpus=0.0, waitingPods=4)
-    assert found["waitsFor"][0] == "its owner, who has suspended it"
+    gangs.until_it_waits_for("PyTorchJob nemo", suspended, placedGpus=0.0, waitingPods=4)
 
 
 def test_the_pods_of_a_pytorch_job_are_one_demand_before_any_has_a_node(gangs: GangCluster) -> None:
@@ -62,7 +61,7 @@ def test_the_pods_of_a_pytorch_job_are_one_demand_before_any_has_a_node(gangs: G
     gangs.make(job)
     # Foresail reads of the API server's cache, which may lag behind.
     found = gangs.until("PyTorchJob nemo", waitsFor=["nodes with 32 GPUs, for 4 of 4 pods"])
-    assert len(gangs.pods("")) == 4
+    gangs.until_pods(4)
     assert (found["pods"], found["waitingPods"], found["gpus"]) == (4, 4, 32.0)
     assert found["waitingUsdPerHour"] == pytest.approx(220.16)
 
@@ -82,7 +81,12 @@ def test_a_pytorch_job_that_starts_in_part_is_named_and_its_success_ends_the_dem
     gangs.bed.wait(lambda: gangs.bed.read(path)["status"]["phase"] == "Running", "the master")
     gangs.bed.send("PATCH", path, {"status": {"phase": "Succeeded"}})
     gangs.bed.wait(lambda: gangs.jobs() == {}, "the end of the demand")
-    assert gangs.bed.conditions("pytorchjob", "large", "-n", NAMESPACE)["Succeeded"] == "True"
+
+    def has_succeeded() -> bool:
+        of = gangs.bed.conditions("pytorchjob", "large", "-n", NAMESPACE)
+        return of.get("Succeeded") == "True"
+
+    gangs.bed.wait(has_succeeded, "the operator to say so")
 
 
 def test_the_training_operator_refuses_a_name_that_is_no_host_name(gangs: GangCluster) -> None:
@@ -94,7 +98,7 @@ def test_an_mpi_jobs_launcher_is_no_pod_with_gpus(gangs: GangCluster) -> None:
     gangs.make(mpi_job("mpi"))
     found = gangs.until("MPIJob mpi", waitingPods=0, placedGpus=32.0)
     assert (found["pods"], found["gpus"], found["worldSize"]) == (4, 32.0, 32)
-    assert len(gangs.pods("")) == 5
+    gangs.until_pods(5)
 
 
 def test_jobs_of_the_operators_other_kinds_are_gangs_by_their_pods(gangs: GangCluster) -> None:
@@ -105,13 +109,8 @@ def test_jobs_of_the_operators_other_kinds_are_gangs_by_their_pods(gangs: GangCl
         of_operator("JAXJob", "jaxReplicaSpecs", "jax", {"Worker": 2}),
     ):
         gangs.make(document)
-    gangs.bed.wait(lambda: len(gangs.pods("")) == 8, "the controller's pods")
-    gangs.until("JAXJob jaxjob", waitingPods=0)
-    gangs.until("PaddleJob paddlejob", waitingPods=0)
-    found = {name: (one["pods"], one["gpus"]) for name, one in gangs.jobs().items()}
-    assert found == {
-        "TFJob tfjob": (2, 4.0),
-        "XGBoostJob xgboostjob": (2, 4.0),
-        "PaddleJob paddlejob": (2, 4.0),
-        "JAXJob jaxjob": (2, 4.0),
-    }
+    gangs.until_pods(8)
+    names = {"TFJob tfjob", "XGBoostJob xgboostjob", "PaddleJob paddlejob", "JAXJob jaxjob"}
+    for name in names:
+        gangs.until(name, pods=2, gpus=4.0, waitingPods=0)
+    assert set(gangs.jobs()) == names

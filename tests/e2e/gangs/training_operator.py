@@ -6,6 +6,7 @@ import yaml
 
 from tests.e2e import kinds
 from tests.e2e.bed import Bed, answers_ok, module
+from tests.e2e.gangs.controllers import WEBHOOK_SECONDS_MAX
 from tests.e2e.gangs.own_certificates import OwnCertificate
 from tests.prometheus import free_port
 
@@ -30,6 +31,7 @@ def start(bed: Bed) -> None:
     for one in webhooks["webhooks"]:
         path = one["clientConfig"]["service"]["path"]
         one["clientConfig"] = _CERTIFICATE.client(path, port)
+        one["timeoutSeconds"] = WEBHOOK_SECONDS_MAX
     bed.apply(webhooks)
     temporary = bed.folder / "training-operator"
     certificates = temporary / "k8s-webhook-server" / "serving-certs"

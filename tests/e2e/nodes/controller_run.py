@@ -179,16 +179,36 @@ class ControllerRun:
     async def _lead(self) -> None:
         election = self.parts.election
         assert election is not None
+        deadline = steady_clock() + _WAIT_SECONDS
         await election.attempt()
-        if not election.leading:
-            # A dead replica has the Lease: it is ours when it stood unchanged for its whole term.
-            self.later(TERM_SECONDS)
+        while not election.leading:
+            assert steady_clock() < deadline, election.trouble or election.holder
+            if election.trouble is None:
+                # A dead replica has the Lease: it is ours when it stood unchanged for its term.
+                self.later(TERM_SECONDS)
+            await asyncio.sleep(_PAUSE_SECONDS)  # a busy API server may not answer in time
             await election.attempt()
-        assert election.leading, election.trouble or election.holder
 
     def later(self, seconds: float) -> None:
         """Set the clocks forward."""
         self.clocks.ahead_seconds += seconds
+
+    @property
+    def last_seconds(self) -> float:
+        """When the last round was made, by its clocks."""
+        return self.rounds[-1].at_seconds
+
+    async def until_read(self, policy: str, *, floor: int) -> None:
+        """Wait until the controller has learned of its watch that a policy has this floor."""
+        policies = self.parts.controller._connections.policies
+
+        def floors() -> set[int | None]:
+            found = [one for one in policies.current() if one.name == policy]
+            return {hours.nodes for one in found for hours in one.spec.warm_floors}
+
+        async with asyncio.timeout(_WAIT_SECONDS):
+            while floors() != {floor}:
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     def plan(self, pool: str) -> PoolPlan:
         """Of the last round."""
@@ -264,6 +284,17 @@ def buffers(nodes: NodeCluster) -> list[Any]:
     """Of the controller."""
     found: list[Any] = nodes.bed.read(_BUFFERS)["items"]
     return found
+
+
+def wait_answered(nodes: NodeCluster) -> None:
+    """Until Karpenter has answered every order.
+
+    One that nobody answers for a minute is given up, and tests set clocks forward by more.
+    """
+    nodes.wait(
+        lambda: all(one.get("status", {}).get("conditions") for one in buffers(nodes)),
+        "Karpenter to answer the orders",
+    )
 
 
 def placeholders(nodes: NodeCluster) -> list[Any]:

@@ -240,6 +240,11 @@ class NodeCluster:
             if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
         ]
 
+    def ready(self, workload: str) -> int:
+        """Ready pods, as the controllers of workloads have read them."""
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{workload}"
+        return int(self.bed.read(path)["status"].get("readyReplicas", 0))
+
     def buffer_reason(self, buffer: str) -> str | None:
         """Why its room is or is not there, in Karpenter's word; None = it has not said yet."""
         conditions = self.bed.read(_buffer_path(buffer)).get("status", {}).get("conditions", ())
@@ -322,8 +327,8 @@ class NodeCluster:
             self._delete(f"/apis/karpenter.sh/v1/nodepools/{pool}")
 
     def wait_empty(self) -> None:
-        """Until nothing of earlier tests is left, for a test that looks at all nodes."""
-        for path in ("/apis/karpenter.sh/v1/nodeclaims", "/api/v1/nodes"):
+        """Until nothing of earlier tests is left, for a test that looks at all nodes or pods."""
+        for path in ("/apis/karpenter.sh/v1/nodeclaims", "/api/v1/nodes", "/api/v1/pods"):
             self.wait(lambda path=path: not self.bed.read(path)["items"], f"no {path}")  # type: ignore[misc]
 
     def _annotate(self, path: str, key: str, value: str | None) -> None:

@@ -6,6 +6,9 @@ from tests.e2e.nodes.node_cluster import BUFFER_EMPTY, BUFFER_FITS, NodeCluster,
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
+TRIES = 8
+"""Of what depends on Karpenter's moment; one is mostly enough, and busy cores may need more."""
+
 
 def test_a_buffer_orders_a_node_and_refills_it_when_pods_take_the_room(
     nodes: NodeCluster,
@@ -54,11 +57,14 @@ def test_a_deleted_buffer_leaves_its_node_behind(nodes: NodeCluster) -> None:
     def is_left() -> bool:
         nodes.wait(lambda: not nodes.claims(pool), f"no node of {pool}")
         buffer = nodes.buffer_with_room("room", pool)
-        nodes.wait(lambda: holds(nodes.claims(pool)[0], "Consolidatable"), "the node to be idle")
+        nodes.wait(
+            lambda: any(holds(one, "Consolidatable") for one in nodes.claims(pool)),
+            "the node to be idle",
+        )
         nodes.delete_buffer(buffer)
         nodes.wait_emptiness_passes(1)
         return any(not node["spec"].get("taints") for node in nodes.nodes(pool))
 
     # Karpenter provisions for each buffer twice a minute, and where that falls together with the
     # deletion, the node goes.
-    assert any(is_left() for _ in range(3))
+    assert any(is_left() for _ in range(TRIES))

@@ -17,6 +17,11 @@ from tests.e2e.nodes.node_cluster import HOLD, NodeCluster
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 
+def on_order(nodes: NodeCluster) -> int:
+    """Nodes that buffers of the controller ask for."""
+    return sum(one["spec"].get("replicas", 0) for one in buffers(nodes))
+
+
 @asynccontextmanager
 async def controller(kubeconfig: Path) -> AsyncIterator[None]:
     options = ControllerOptions(http="127.0.0.1:0", identity="e2e", kubeconfig=kubeconfig)
@@ -34,10 +39,15 @@ async def test_a_node_is_there_before_the_pods_that_take_it(
     policies.set(pool, floor=2)
 
     async with controller(controller_kubeconfig):
-        await asyncio.to_thread(nodes.wait_initialized, pool, 2)
+        await asyncio.to_thread(nodes.wait, lambda: buffers(nodes), "an order")
         (order,) = buffers(nodes)
         assert KEPT_UNTIL in annotations(order)
+        await asyncio.to_thread(nodes.wait_initialized, pool, 2)
         before = nodes.names(pool)
+        # A pod that waits makes the controller look again: a hold takes the place of the order,
+        # which Karpenter would fill again as soon as a pod takes its room.
+        nodes.deploy("waits", "no-such-pool", replicas=1)
+        await asyncio.to_thread(nodes.wait, lambda: not on_order(nodes), "nothing on order")
 
         nodes.scale(chat, 2)
         pods = await asyncio.to_thread(nodes.wait_running, chat, 2)

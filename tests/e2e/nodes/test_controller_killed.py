@@ -14,7 +14,8 @@ import pytest
 
 from bench._faults_row import Observe
 from fleet.annotations import RELEASE_TAINT
-from tests.e2e.bed import ROOT
+from foresail.clock import steady_clock
+from tests.e2e.bed import READY_SECONDS, ROOT
 from tests.e2e.nodes.controller_run import (
     TERM_SECONDS,
     Policies,
@@ -23,6 +24,7 @@ from tests.e2e.nodes.controller_run import (
     controller_run,
     placeholders,
     templates,
+    wait_answered,
     write_past,
 )
 from tests.e2e.nodes.mortal_controller import ROUND_SECONDS, ROUNDS
@@ -32,6 +34,8 @@ pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 ENDS_MAX = 40
 """Of processes, until the cluster must be as the policy has it."""
+PROCESS_SECONDS_MAX = 300.0
+"""Reached on failure only."""
 LEASE_SECONDS = 900.0
 """`holdLease`, by default."""
 
@@ -40,6 +44,7 @@ LEASE_SECONDS = 900.0
 class Crashes:
     """Controllers that die after their first write, each as another replica than the last."""
 
+    nodes: NodeCluster
     kubeconfig: Path
     state: Path | None = None
     died_after: list[str] = field(default_factory=list)
@@ -48,6 +53,7 @@ class Crashes:
 
     async def one(self) -> bool:
         """Let one live and die; whether it died of a write."""
+        await asyncio.to_thread(wait_answered, self.nodes)
         number = next(self._numbers)
         command = ["-m", "tests.e2e.nodes.mortal_controller", "--kubeconfig", str(self.kubeconfig)]
         command += ["--identity", f"replica-{number % 2}", "--writes", "1"]
@@ -62,7 +68,7 @@ class Crashes:
             stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            async with asyncio.timeout(120):
+            async with asyncio.timeout(PROCESS_SECONDS_MAX):
                 output, _ = await process.communicate()
         finally:
             if process.returncode is None:
@@ -77,16 +83,29 @@ class Crashes:
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         """Let one after the other live and die until it holds and nothing is left to write."""
-        for _ in range(ENDS_MAX):
+        deadline, left = steady_clock() + READY_SECONDS, ENDS_MAX
+        while left > 0 or steady_clock() < deadline:
+            left -= 1
             died = await self.one()
             if not died and await asyncio.to_thread(condition):
                 return
         raise AssertionError(f"{what}: not after {ENDS_MAX} processes; {self.died_after}")
 
+    async def writes(self, number: int) -> None:
+        """Let them live until so many have died of a write."""
+        deadline = steady_clock() + READY_SECONDS
+        while len(self.died_after) < number:
+            assert steady_clock() < deadline, self.died_after
+            await self.one()
+
     @staticmethod
     def ahead_seconds(number: int) -> float:
         """Each waits for the end of the Lease of the one before it, and makes its rounds."""
         return number * (TERM_SECONDS + (ROUNDS + 1) * ROUND_SECONDS)
+
+    def next_ahead_seconds(self) -> float:
+        """Of who comes after all of them."""
+        return self.ahead_seconds(next(self._numbers))
 
 
 def ours(nodes: NodeCluster, pool: str) -> list[str]:
@@ -111,7 +130,7 @@ async def test_killed_at_each_write_of_its_cycle_it_orders_nothing_twice_and_lea
     pool = nodes.pool("killed")
     chat = nodes.deploy("chat", pool, replicas=1)
     nodes.wait_running(chat, 1)
-    crashes = Crashes(controller_kubeconfig, tmp_path)
+    crashes = Crashes(nodes, controller_kubeconfig, tmp_path)
     # Demand has been as it is for long: what is above it goes.
     write_past(tmp_path, pool, [1.0] * 100)
     policies.set(pool, floor=2)
@@ -134,7 +153,7 @@ async def test_killed_at_each_write_of_its_cycle_it_orders_nothing_twice_and_lea
     nodes.wait(lambda: len(nodes.names(pool)) == 1, "its node to be gone")
 
     async with controller_run(
-        controller_kubeconfig, ahead_seconds=crashes.ahead_seconds(2 * ENDS_MAX)
+        controller_kubeconfig, ahead_seconds=crashes.next_ahead_seconds()
     ) as run:
         run.later(LEASE_SECONDS)
         await run.until(
@@ -159,14 +178,13 @@ async def test_an_order_that_nobody_goes_on_with_ends_with_its_lease(
     pool = nodes.pool("orphan")
     nodes.wait_running(nodes.deploy("chat", pool, replicas=1), 1)
     policies.set(pool, floor=2)
-    crashes = Crashes(controller_kubeconfig)
-    for _ in range(writes):
-        assert await crashes.one()
+    crashes = Crashes(nodes, controller_kubeconfig)
+    await crashes.writes(writes)
     policies.delete()
     assert len(ours(nodes, pool)) == writes
 
     async with controller_run(
-        controller_kubeconfig, ahead_seconds=crashes.ahead_seconds(writes)
+        controller_kubeconfig, ahead_seconds=crashes.next_ahead_seconds()
     ) as run:
         await run.round()
         assert len(ours(nodes, pool)) == writes

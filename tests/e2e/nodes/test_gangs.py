@@ -66,8 +66,8 @@ async def test_a_gang_gets_4_nodes_of_8_gpus_or_none_with_a_node_lost_and_a_new_
         for index in range(SIZE):
             nodes.bed.send("PATCH", f"{PODS}/{gang}-{index}", {"spec": {"schedulingGates": None}})
         nodes.wait_running(gang, SIZE)
-        await run.round()
-        assert f"Kueue pod group {NAMESPACE}/{gang} runs on it" in str(run.plan(pool).nodes)
+        on_it = f"Kueue pod group {NAMESPACE}/{gang} runs on it"
+        await run.until(lambda: on_it in str(run.plan(pool).nodes), "the gang on its nodes")
         assert nodes.created(pool) == SIZE + 1
 
     for index in range(SIZE):

@@ -19,6 +19,7 @@ from replay.cluster.settings import ClusterSettings, NodeStartUp, Pool, Service
 from tests.e2e.bed import Bed
 from tests.e2e.karpenter import BOOT_SECONDS
 from tests.e2e.nodes.documents import Document
+from tests.e2e.nodes.lateness import Lateness
 from tests.e2e.nodes.node_cluster import (
     BUFFER_EMPTY,
     BUFFER_FITS,
@@ -89,6 +90,10 @@ class Played:
     asked_seconds: float
     """When pods were asked for, and then none."""
     ended_seconds: float
+    late_ordering_seconds: float
+    """That the processes were late until all nodes were there, as cores were busy."""
+    late_ending_seconds: float
+    """And since then."""
     left_beside_the_held: set[str]
     """Pools whose node was not even leaving when the first one without a hold was gone."""
     held: str
@@ -109,20 +114,23 @@ def played(node_bed: Bed) -> Iterator[Played]:
     drained = nodes.pool("drained", consolidate_after="10s")
     pools = (held, after_10, after_30, by_one, drained)
     buffer = nodes.buffer("room", drained, replicas=1)
-    steps = Steps()
+    steps, lateness = Steps(), Lateness(node_bed)
 
     def wait(what: str, *wanted: tuple[str, str]) -> None:
         def there() -> bool:
             for pool in pools:
                 steps.look(pool, nodes.claims(pool), nodes.nodes(pool))
+            lateness.ask()
             return all(one in steps.at_seconds for one in wanted)
 
-        nodes.wait(there, what, seconds=120)
+        nodes.wait(there, what)
 
+    lateness.begin()
     asked = monotonic()
     replicas = {held: 1, after_10: 1, after_30: 1, by_one: BY_ONE_NODES}
     chats = {nodes.deploy("chat", pool, replicas=many): many for pool, many in replicas.items()}
     wait("the nodes", *((pool, "initialized") for pool in pools))
+    late_ordering = lateness.seconds
     for chat, many in chats.items():
         nodes.wait_running(chat, many)
     nodes.touch_buffer(buffer)
@@ -132,6 +140,7 @@ def played(node_bed: Bed) -> Iterator[Played]:
     nodes.scale_buffer(buffer, 0)
     nodes.wait_buffer(buffer, BUFFER_EMPTY)
     nodes.delete_buffer(buffer)
+    lateness.begin()
     ended = monotonic()
     for chat in chats:
         nodes.scale(chat, 0)
@@ -144,6 +153,8 @@ def played(node_bed: Bed) -> Iterator[Played]:
         steps=steps,
         asked_seconds=asked,
         ended_seconds=ended,
+        late_ordering_seconds=late_ordering,
+        late_ending_seconds=lateness.seconds - late_ordering,
         left_beside_the_held=left,
         held=held,
         after_10=after_10,
@@ -226,12 +237,12 @@ def modelled(script: Mapping[str, Emptying], pods_seconds: float) -> Steps:
         begin_seconds=-1.0,
         round_seconds=1.0,
     )
-    Cluster(settings, policy=onlooker).run(120.0)
+    Cluster(settings, policy=onlooker).run(pods_seconds + 120.0)
     return onlooker.steps
 
 
 BUSY_SECONDS = 15.0
-"""That a step may come late: 9 s were seen at eight times the work that two cores can do."""
+"""That a step may come late beside what each process is late, as a step needs several."""
 GRAIN_SECONDS = {
     "ordered": BUSY_SECONDS,
     "initialized": BUSY_SECONDS,
@@ -254,9 +265,14 @@ def test_the_model_of_the_replay_takes_the_same_steps_at_the_same_times(played: 
     # Those of the pool with a budget begin with the first ones.
     ends = {(pool, end) for pool in pools - {played.by_one} for end in ("leaving", "gone")}
     first_to_last = [one for one in played.steps.in_order() if one in ends]
-    assert first_to_last == [one for one in expected.in_order() if one in first_to_last]
+    if played.late_ending_seconds < LOOP_SECONDS:  # else both may leave in one pass
+        assert first_to_last == [one for one in expected.in_order() if one in first_to_last]
     for pool, step in played.steps.at_seconds:
         if pool in pools:
             real_seconds = played.steps.at_seconds[pool, step] - played.asked_seconds
             model_seconds = expected.at_seconds[pool, step]
-            assert abs(real_seconds - model_seconds) <= GRAIN_SECONDS[step], (pool, step)
+            begins = step in {"ordered", "initialized"}
+            late = played.late_ordering_seconds if begins else played.late_ending_seconds
+            earliest = model_seconds - GRAIN_SECONDS[step]
+            latest = model_seconds + GRAIN_SECONDS[step] + late
+            assert earliest <= real_seconds <= latest, (pool, step)

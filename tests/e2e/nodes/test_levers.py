@@ -39,8 +39,9 @@ def test_a_node_claim_is_deleted_only_while_it_is_the_one_that_was_meant(
     with pytest.raises(requests.HTTPError) as refused:
         nodes.delete_claim(name, uid="another")
     assert refused.value.response.status_code == requests.codes.conflict
-    nodes.scale_pool(pool, 0)
     nodes.delete_claim(name, uid=uid)
+    # Not before: Karpenter would delete it too, and be first where we are late.
+    nodes.scale_pool(pool, 0)
 
     nodes.wait(lambda: not nodes.claims(pool) and not nodes.nodes(pool), "the node to go")
 
@@ -53,6 +54,9 @@ def test_a_deployment_that_shrinks_gives_up_the_pod_of_the_lowest_deletion_cost(
     names = [pod["metadata"]["name"] for pod in nodes.wait_running(chat, 3)]
     for name, cost in zip(names, ("100", "-5", "7"), strict=True):
         nodes.annotate_pod(name, DELETION_COST, cost)
+    # The controller that takes pods away has seen all that was before this pod was ready.
+    after = nodes.deploy("after", pool, replicas=1)
+    nodes.wait(lambda: nodes.ready(after) == 1, "the costs to be read")
 
     nodes.scale(chat, 2)
 

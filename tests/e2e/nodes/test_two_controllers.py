@@ -1,6 +1,5 @@
 """Two replicas of the controller on the bed: one is cut off, and the other goes on alone."""
 
-import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,11 +86,13 @@ async def test_a_leader_that_is_cut_off_acts_no_more_once_the_other_leads(
         await election(one).attempt()
         # It may read again, and sees the same need.
         policies.set(pool, floor=3)
-        await asyncio.sleep(1)
+        for run in (one, two):
+            await run.until_read(pool, floor=3)
         await one.parts.controller.round_now()
         assert not election(one).leading
         assert line.asked == []
         policies.set(pool, floor=2)
+        await two.until_read(pool, floor=2)
         await two.until(lambda: ours(nodes, pool), "its hold")
 
     created, running = nodes.created(pool), len(nodes.running(chat))

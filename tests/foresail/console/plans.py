@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from foresail.client_plan import Plan, plan_of
+from foresail.plans_api.plan import Plan, plan_of
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 
 NOW = 1_796_000_000.0

@@ -11,7 +11,7 @@ from aiohttp import ClientError, ClientSession, TCPConnector, WSMsgType
 
 from foresail.console.guard import Receive, Scope, Send
 from foresail.console.http_server import served
-from foresail.open_connections import PortLimits
+from foresail.ports.open_connections import PortLimits
 from scaler.errors import ForesailError
 from scaler.limits import COUNTS, Limit
 from tests.foresail.http_clients import (

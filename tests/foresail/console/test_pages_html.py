@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from foresail.client_plan import Plan
 from foresail.console.charts import demand_plot, replicas_plot
 from foresail.console.fleet_html import nodes_html, summary_html, workloads_html
 from foresail.console.history import Bounds, History
@@ -11,6 +10,7 @@ from foresail.console.records import Fleet, Series, WorkloadPage
 from foresail.console.workload_html import unknown_html, workload_html
 from foresail.console.workload_page import Paid, page_of
 from foresail.console.workload_row import row_of
+from foresail.plans_api.plan import Plan
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from tests.foresail.console.plans import NOW, plan
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from foresail.client_plan import Plan
 from foresail.console.records import Level
 from foresail.console.workload_row import key_of, objective_kept, row_of, state_of
+from foresail.plans_api.plan import Plan
 from scaler.decision.answers import Reference
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from tests.foresail.console.plans import plan

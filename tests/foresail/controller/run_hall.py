@@ -7,7 +7,7 @@ from fleet.cluster.kinds import Kind, record_of
 from fleet.cluster.reading import Cluster
 from foresail.controller.rounds import ClusterRounds, PlannedReplicas
 from foresail.controller.run_watch import RunWatch
-from foresail.mlflow_client import MlflowServer
+from foresail.meters.mlflow import MlflowServer
 from policies.policy.schema import CapacityPolicy
 from tests.policies.test_assess import KNOWN, NOW, Json, initialized, node, pod, pool
 from tests.policies.test_node_planning import policies

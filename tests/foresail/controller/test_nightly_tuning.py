@@ -13,13 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from fleet.cluster.follow.watch import Listed
 from fleet.cluster.kinds import Kind
-from foresail.advice_table import cluster_payload
 from foresail.controller.metrics import ControllerCollector
 from foresail.controller.nightly_tuning import NightlyTuning, last_night
 from foresail.controller.pages import shown
 from foresail.controller.policies_in_force import policy_object_of
 from foresail.controller.rounds import ControllerState
 from foresail.controller.tuning_worker import TuningFailedError, choose_apart
+from foresail.policy.advice_table import cluster_payload
 from policies.planning.node_planning import PlanningState
 from policies.planning.tuning import NoChoice, TunedPools, TuningInput, TuningRecord
 from policies.rules.constants import RuleConstants

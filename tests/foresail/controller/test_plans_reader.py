@@ -9,10 +9,10 @@ import pytest
 from fleet.cluster.owners import Workload
 from fleet.cluster.scaled_objects import ScaledObject
 from foresail.client import Changed, Plan, Plans, PlansError, Removed, Snapshot
-from foresail.client_events import Event
-from foresail.client_plan import plan_of
 from foresail.controller.known_plans import KnownPlans, TriggerPlan
 from foresail.controller.plans_reader import read_plans, trigger_plan_of
+from foresail.plans_api.events import Event
+from foresail.plans_api.plan import plan_of
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from tests.contracts.plan_readers import PlansSite, named
 

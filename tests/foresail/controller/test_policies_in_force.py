@@ -8,7 +8,7 @@ import pytest
 from fleet.cluster.follow.api import Identity
 from fleet.cluster.follow.watch import Changed, Gone, Listed, Unavailable
 from foresail.controller.policies_in_force import PoliciesInForce, policy_object_of
-from foresail.policy_files import PolicyFiles
+from foresail.policy.files import PolicyFiles
 from scaler.errors import ForesailError
 
 

@@ -113,8 +113,15 @@ async def test_it_is_ready_leads_and_shows_its_plan(server: WritableServer, star
         "h100-b": "hold",
     }
     assert (await one.get("/healthz"))[0] == 200
-    _, page = await one.get("/metrics")
-    assert "foresail_controller_leading 1.0" in page
+    page = ""
+
+    async def shown_leading() -> bool:
+        # After half a minute without a core its Lease is to be renewed first.
+        nonlocal page
+        _, page = await one.get("/metrics")
+        return "foresail_controller_leading 1.0" in page
+
+    await until(shown_leading)
     assert 'foresail_pool_demand_gpus{pool="h100"} 8.0' in page
     assert 'foresail_pool_nodes{pool="h100",reason="warm floor",verdict="hold"} 1.0' in page
     assert server.written[LEASE]["spec"]["holderIdentity"] == "a"

@@ -1,0 +1,1 @@
+"""Kubernetes' API server: a client, what it serves, and changes made of its objects."""

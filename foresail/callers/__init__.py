@@ -1,0 +1,1 @@
+"""Who calls a model: agents and CronJobs."""

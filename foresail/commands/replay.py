@@ -1,0 +1,402 @@
+"""The verbs that replay traffic, recorded or a workload's own."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from foresail.commands import options as cli_options
+from foresail.commands.node_replay import node_options, question_of
+from foresail.replaying.node_question import NodeQuestion
+from foresail.settings.file import read
+from scaler.errors import ForesailError
+
+_DAYS = 7.0
+"""Read from a Prometheus where nobody says how many."""
+SHAPES = ("diurnal", "flash-crowd", "bursts", "step", "on-off", "agentic")
+"""Of generated days."""
+
+
+def writable(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a file that could not be written when the work is done."""
+    if path is None:
+        return None
+    if path.is_dir():
+        message = f"{path} is a folder; name a file in it"
+        raise click.BadParameter(message)
+    if not path.parent.is_dir():
+        message = f"{path}: there is no folder {path.parent}"
+        raise click.BadParameter(message)
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        message = f"{path} may not be written"
+        raise click.BadParameter(message)
+    return path
+
+
+def _lengths(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a verb that reads a file which may count requests only."""
+    for name in ("--output-tokens", "--prompt-tokens"):
+        command = click.option(
+            name,
+            type=click.FloatRange(min=0, min_open=True),
+            help="Of a request, on average: for a file that counts requests and no tokens.",
+        )(command)
+    return command
+
+
+def exported(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a verb that reads what a monitoring system exported."""
+    options = (
+        click.option(
+            "--timezone",
+            metavar="ZONE",
+            help="Of times in the file that name none, such as Europe/Berlin: the dashboard's.",
+        ),
+        click.option(
+            "--column",
+            "columns",
+            multiple=True,
+            metavar="RATE=TITLE",
+            help="Which series of the file is requests_per_second, prompt_tokens_per_second or"
+            " generated_tokens_per_second. May be repeated.",
+        ),
+    )
+    return _lengths(cli_options.together(*options)(command))
+
+
+def read_export_of(path: Path, model: str | None, options: dict[str, Any]) -> Any:
+    """A trace, or series of engines; takes the options out of all those of a verb."""
+    from foresail.exports.moments import zone_named
+    from foresail.exports.rates import columns_given
+    from foresail.exports.reading import Asked, read_export
+    from foresail.replaying import command as replaying
+
+    asked = Asked(
+        model=model,
+        zone=zone_named(options.pop("timezone")),
+        columns=columns_given(options.pop("columns")),
+        lengths=replaying.lengths_of(options.pop("prompt_tokens"), options.pop("output_tokens")),
+    )
+    return read_export(path, asked)
+
+
+def traffic_in(path: Path, options: dict[str, Any]) -> Any:
+    """The trace in a file; takes the options out of all those of a verb.
+
+    Raises:
+        ForesailError: it cannot be used, or has series of engines in place of rates.
+    """
+    from replay.traces import Trace
+
+    found = read_export_of(path, None, options)
+    if not isinstance(found, Trace):
+        raise ForesailError(
+            f"{path}: series of engines: foresail backtest --from {path} --model MODEL reads them"
+        )
+    return found
+
+
+def _reported(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a verb that ends with a comparison of rules."""
+    options = (
+        click.option(
+            "--plan",
+            "plan_file",
+            type=click.Path(path_type=Path),
+            help="YAML: engine, start-up, objective, bounds. Default: a 32B model on one H100.",
+        ),
+        click.option(
+            "--against",
+            default="hpa-inflight,keda-waiting,knative-kpa,static-peak",
+            show_default=True,
+            help="Rules to stand beside, or `all`.",
+        ),
+        click.option(
+            "--rule",
+            "rule_files",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="A rule of your own: Python with a class `Rule`, or the YAML of your ScaledObject"
+            " or HPA. May be repeated.",
+        ),
+        click.option(
+            "--sweep", is_flag=True, help="Every setting of each rule: cost at equal attainment."
+        ),
+        click.option(
+            "--seed",
+            type=int,
+            default=1,
+            show_default=True,
+            help="Of the drawn requests and starts.",
+        ),
+        click.option(
+            "--html",
+            type=click.Path(path_type=Path),
+            callback=writable,
+            help="Write the report: one file.",
+        ),
+        click.option(
+            "--json",
+            "json_file",
+            type=click.Path(path_type=Path),
+            callback=writable,
+            help="Write all results.",
+        ),
+        cli_options.output("table", "json", "yaml"),
+        click.option(
+            "--kept",
+            type=click.Path(path_type=Path),
+            callback=writable,
+            help="File of finished runs to go on from.",
+        ),
+    )
+    return node_options(cli_options.together(*options)(command))
+
+
+@click.command(short_help="Recorded traffic under Foresail and other rules.")
+@click.argument("trace", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--generate",
+    "shape",
+    type=click.Choice(SHAPES),
+    help="Three generated days of this shape in place of a file.",
+)
+@click.option("--scale-to", type=click.FloatRange(min=0.1), help="Replicas the mean keeps busy.")
+@click.option("--days", type=click.FloatRange(min=0.02), help="Judge only the first days.")
+@exported
+@_reported
+def replay(
+    *,
+    trace: Path | None,
+    shape: str | None,
+    scale_to: float | None,
+    days: float | None,
+    **reported: Any,
+) -> None:
+    """The shipped rule on recorded traffic, beside the rules people use today.
+
+    With --nodes also the GPU nodes under the replicas of Foresail and of the first rule beside it,
+    by Karpenter alone and by a policy: GPU-hours, why they are idle, dollars, and waits of pods.
+
+    TRACE is CSV in bins (t_s, requests, prompt_tokens, output_tokens) or with one row a request
+    (Azure's or BurstGPT's columns), Mooncake's JSON lines, or an export with rates. Where it counts
+    requests only, --prompt-tokens and --output-tokens say the rest. Without one, days are
+    generated.
+    """
+    nodes = question_of(reported)
+    if trace and shape:
+        message = "TRACE and --generate exclude each other"
+        raise click.UsageError(message)
+    from foresail.replaying import command as replaying
+    from replay.generated import generated
+
+    if trace:
+        traffic = traffic_in(trace, reported)
+    else:
+        _no_file(reported, "a TRACE")
+        traffic = generated(seed=reported["seed"], days=3, shape=shape or "flash-crowd")
+    if trace is None and scale_to is None:
+        scale_to = replaying.GENERATED_REPLICAS
+    replaying.tell(traffic, scale_to=scale_to, days=days, nodes=nodes, **reported)
+
+
+@click.command(short_help="Replay a workload's own past, from its Prometheus.")
+@click.option(
+    "--prometheus",
+    "url",
+    metavar="URL",
+    help="Its Prometheus: no settings file is needed, and what a replica can do is learned.",
+)
+@click.option(
+    "--prometheus-token-file",
+    "token_file",
+    type=click.Path(path_type=Path),
+    help="The bearer token for --prometheus.",
+)
+@click.option("--config", type=click.Path(path_type=Path), help="The settings file.")
+@click.option(
+    "--from",
+    "export",
+    metavar="FILE|FOLDER",
+    type=click.Path(path_type=Path),
+    help="An export in its place: CSV, Parquet, Prometheus' JSON, promtool's output, or its data.",
+)
+@click.option("--source", help="One of its sources; the first unless said.")
+@click.option(
+    "--engine",
+    help="The engine preset. Default: vllm; with --prometheus the one that has the model.",
+)
+@click.option("--model", help="The served model's name in the metrics.")
+@click.option("-n", "--namespace", help="The workload's namespace.")
+@click.option("--match", multiple=True, metavar="LABEL=VALUE", help="A label its series have.")
+@click.option(
+    "--days",
+    type=click.FloatRange(min=0.02),
+    help="The last days to read. Default: 7 of a Prometheus, all of an export.",
+)
+@click.option(
+    "--context",
+    metavar="NAME",
+    help="With --prometheus: the kubeconfig's context whose live ScaledObject or HPA is your rule.",
+)
+@click.option(
+    "--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG, for --context."
+)
+@click.option("--ttft", type=cli_options.Duration(), help="Objective: to the first token. [2s]")
+@click.option("--itl", type=cli_options.Duration(), help="Objective: between tokens. [60ms]")
+@click.option(
+    "--gpu-price",
+    type=click.FloatRange(min=0, min_open=True),
+    help="With --model: dollars for an hour of one GPU. Default: the list price.",
+)
+@cli_options.own_gpu_prices
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1, max=20),
+    default=3,
+    show_default=True,
+    help="With --prometheus: how often the traffic is drawn anew, for the intervals.",
+)
+@exported
+@_reported
+def backtest(  # noqa: PLR0913 - a verb has as many as it has options
+    *,
+    url: str | None,
+    config: Path | None,
+    export: Path | None,
+    source: str | None,
+    engine: str | None,
+    model: str | None,
+    namespace: str | None,
+    match: tuple[str, ...],
+    days: float | None,
+    **given: Any,
+) -> None:
+    """What Foresail would have done with a workload's last days, read from its Prometheus.
+
+    With --prometheus and --model the answer comes on one screen: GPU-hours, dollars and requests
+    in time a week, under your rule, under Foresail, and at best. Your rule is the YAML that --rule
+    names, the live one of --context, or else your fleet as it was recorded. What one replica can
+    do and how long it takes to start are learned from the past, and printed to paste.
+
+    With --config the settings' source is read, and the plan says what a replica can do.
+
+    Where no Prometheus can be reached, --from reads what somebody got out of one, or out of
+    Grafana: CSV, Parquet, an answer of query_range as JSON, the output of `promtool tsdb dump` or
+    `promtool query range`, and a data folder or snapshot. With series of engines and --model the
+    answer is the same as the Prometheus' own. With rates, whose names are requests_per_second,
+    prompt_tokens_per_second and generated_tokens_per_second or given by --column, the plan says
+    what a replica can do.
+    """
+    from foresail.replaying import command as replaying
+    from replay.traces import Trace
+
+    nodes = question_of(given)
+    answered = {name: given.pop(name) for name in _ANSWERED}
+    token_file = answered.pop("token_file")
+    if sum(map(bool, (url, config, export))) != 1:
+        message = "one of --prometheus and --model, --config and --model, or --from"
+        raise click.UsageError(message)
+    _known_engine(engine)
+    labels = tuple(replaying.label_of(text) for text in match)
+    scope: dict[str, Any] = {"model": model, "namespace": namespace, "labels": labels}
+    if export:
+        found = read_export_of(export, model, given)
+        if isinstance(found, Trace):
+            found = found if days is None else found.last(days)
+            replaying.tell(found, scale_to=None, days=None, nodes=nodes, **given)
+            return
+        _answer_export(export, found, days, {"engine": engine, **scope, **answered, **given})
+        return
+    _no_file(given, "--from with a file")
+    if not model:
+        message = "--model is missing: the served model's name in the metrics"
+        raise click.UsageError(message)
+    days = _DAYS if days is None else days
+    if url:
+        from foresail.backtest import answer_command
+        from foresail.backtest.recorded import RecordedByPrometheus
+        from foresail.clock import wall_clock
+
+        asked = {"engine": engine, "days": days, **scope, **answered, **given}
+        recorded = RecordedByPrometheus(url, token_file)
+        answer_command.answer(recorded, now=wall_clock(), **asked)
+        return
+    assert config is not None
+    _from_settings(config, source, engine, scope, days, nodes=nodes, **given)
+
+
+def _answer_export(export: Path, recorded: Any, days: float | None, asked: dict[str, Any]) -> None:
+    from foresail.backtest import answer_command
+    from replay.traffic import DAY_SECONDS
+
+    if not asked["model"]:
+        message = f"--model is missing: {export} has series of engines"
+        raise click.UsageError(message)
+    now = recorded.end_seconds
+    days = (now - recorded.begin_seconds) / DAY_SECONDS if days is None else days
+    answer_command.answer(recorded, now=now, days=days, **asked)
+
+
+def _no_file(options: dict[str, Any], wanted: str) -> None:
+    """Refuse the options that are about a file where there is none, and take them out."""
+    for name in ("prompt_tokens", "output_tokens", "timezone", "columns"):
+        if options.pop(name):
+            option = "--" + name.removesuffix("s" if name == "columns" else "").replace("_", "-")
+            message = f"{option} is for {wanted} that lacks it: leave it out"
+            raise click.UsageError(message)
+
+
+_ANSWERED = (
+    "token_file",
+    "context",
+    "kubeconfig",
+    "ttft",
+    "itl",
+    "gpu_price",
+    "prices_file",
+    "seeds",
+)
+"""Options of the answer with --prometheus."""
+
+
+def _known_engine(engine: str | None) -> None:
+    from scaler.sources.catalogue import shipped
+
+    if engine is not None and engine not in shipped():
+        raise ForesailError(f"--engine {engine!r} is none of {', '.join(shipped())}")
+
+
+def _from_settings(
+    config: Path,
+    source: str | None,
+    engine: str | None,
+    scope: dict[str, Any],
+    days: float,
+    *,
+    nodes: NodeQuestion | None,
+    **reported: Any,
+) -> None:
+    from foresail.backtest import backtesting
+    from foresail.clock import wall_clock
+    from foresail.replaying import command as replaying
+    from scaler.scope import Scope
+
+    past = asyncio.run(
+        backtesting.past_of(
+            read(config),
+            source=source,
+            engine=engine or "vllm",
+            scope=Scope(**scope),
+            days=days,
+            now_seconds=wall_clock(),
+        )
+    )
+    replaying.tell(past.trace, scale_to=None, days=None, nodes=nodes, **reported)
+    click.echo(
+        f"as it was: {past.replica_hours():,.1f} replica-hours reported over the whole past;"
+        " requests that nobody answered are in no counter, and so not in this replay"
+    )

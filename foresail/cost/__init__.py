@@ -1,0 +1,1 @@
+"""`foresail cost`: what GPUs cost, and why."""

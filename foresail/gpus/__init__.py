@@ -1,0 +1,1 @@
+"""`foresail fleet`: the GPUs of clusters, their starts and their jobs."""

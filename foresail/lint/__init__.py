@@ -1,0 +1,1 @@
+"""`foresail lint`: files or a cluster in, findings out."""

@@ -1,0 +1,1 @@
+"""Programs that count tokens or track runs, asked over HTTP."""

@@ -1,0 +1,1 @@
+"""`foresail plans`: the plans of a running `foresail serve` as a table."""

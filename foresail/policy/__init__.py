@@ -1,0 +1,1 @@
+"""Policies from files, what they say of a pool, and advice on nodes."""

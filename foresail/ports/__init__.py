@@ -1,0 +1,1 @@
+"""What every process shares: ports, who may ask at them, signals, and the limits they count."""

@@ -1,0 +1,1 @@
+"""Ray and KubeRay: plans scale them, and replays run on them."""

@@ -1,0 +1,1 @@
+"""`foresail replay` and its report: tables, JSON and a page."""

@@ -1,0 +1,1 @@
+"""The operator's settings: one YAML file, every key checked."""

@@ -1,0 +1,69 @@
+"""Settings of the tenants: what the ScaledObjects of a namespace may ask for."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+from pydantic_core import PydanticCustomError
+
+from foresail.settings.values import AddressPrefix, Count, Text
+from scaler.faults import crossed, quoted
+from scaler.parts import Part, sound_items
+from scaler.tenants import Tenant
+from scaler.trigger import Mode
+
+
+class TenantSettings(Part):
+    """One rule; the first that names a namespace counts for it."""
+
+    namespaces: tuple[Text, ...] = Field(
+        min_length=1, description='a list of namespaces, or ["*"] for every one'
+    )
+    """The namespaces of the rule."""
+    sources: tuple[Text, ...] | None = Field(default=None, description="a list of sources' names")
+    """The sources that their triggers may name; by default all."""
+    metadata_addresses: tuple[AddressPrefix, ...] | None = Field(
+        default=None, description="a list of http or https addresses without credentials"
+    )
+    """Addresses that their `serverAddress` may start with; by default those of
+    `limits.metadataAddresses`, and none where `sources` is given."""
+    modes: tuple[Mode, ...] | None = Field(
+        default=None, min_length=1, description="a list of advise, reactive and act"
+    )
+    """The modes that their triggers may have; by default all."""
+    objects_max: Count | None = None
+    """The most triggers of each of these namespaces; by default
+    `limits.objectsPerNamespaceMax`."""
+
+    @property
+    def rule(self) -> Tenant:
+        addresses = self.metadata_addresses
+        if addresses is None and self.sources is not None:
+            addresses = ()
+        return Tenant(
+            namespaces=frozenset(self.namespaces),
+            sources=None if self.sources is None else frozenset(self.sources),
+            address_prefixes=addresses,
+            modes=frozenset(self.modes or Mode),
+            objects_max=self.objects_max,
+        )
+
+
+def tenant_crossings(tenants: Any, names: list[str | None]) -> Iterator[PydanticCustomError]:
+    """Faults of the rules that do not go together with each other or with the sources.
+
+    Args:
+        names: of the sources; None for each that is faulty.
+    """
+    seen: set[str] = set()
+    for index, one in sound_items(tenants, TenantSettings):
+        for namespace in one.namespaces:
+            if namespace in seen:
+                message = f"namespace {quoted(namespace)} is named by a rule before this one"
+                yield crossed(message, "tenants", index, "namespaces")
+            seen.add(namespace)
+        for source in one.sources or ():
+            if None not in names and source not in names:
+                known = ", ".join(filter(None, names)) or "none"
+                message = f"no source is named {quoted(source)}: it takes one of {known}"
+                yield crossed(message, "tenants", index, "sources")

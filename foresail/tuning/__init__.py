@@ -1,0 +1,1 @@
+"""`foresail tune`: rules and settings over many workloads."""
