@@ -66,6 +66,7 @@ def _places(
             gpus_per_node=1,
             start_up=options.node_startup,
             pod_seconds=options.pod_startup,
+            seed=options.seed,
         )
         trees = prior_of(group[0].trace, options.priors)
         forecast = forecasts_of(place, trees, lambda: progress.advance(task))
@@ -136,6 +137,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--node-startup", type=_start_up, default=NodeStartUp(), metavar="LOW-HIGH", help="seconds"
     )
     parser.add_argument("--pod-startup", type=float, default=120.0, help="seconds")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the times that launches take, and which fail"
+    )
     parser.add_argument("--replicas-mean", type=float, default=8.0, help="of each trace")
     parser.add_argument("--days", type=float, default=_DAYS, help="the last ones of each trace")
     parser.add_argument("--view", type=_views, default=[USUAL, TUNED], help="with commas")

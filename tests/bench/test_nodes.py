@@ -154,15 +154,16 @@ class TestCommand:
         "pods_delayed wait_mean wait_p50 wait_p95 wait_p99 cost_usd"
     )
 
+    def trace(self, folder: Path, phase: int) -> str:
+        path = folder / f"made_{phase}.csv"
+        rows = (f"{600 * n},{10 + 6 * ((n + phase) % 18 < 6)}\n" for n in range(150))
+        path.write_text("t_s,requests\n" + "".join(rows), encoding="utf-8")
+        return str(path)
+
     def test_it_writes_the_rows_and_a_summary(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        traces = []
-        for phase in (0, 9):
-            path = tmp_path / f"made_{phase}.csv"
-            rows = (f"{600 * n},{10 + 6 * ((n + phase) % 18 < 6)}\n" for n in range(150))
-            path.write_text("t_s,requests\n" + "".join(rows), encoding="utf-8")
-            traces.append(str(path))
+        traces = [self.trace(tmp_path, phase) for phase in (0, 9)]
         out = tmp_path / "rows.json"
         options = ["--days", "0.25", "--rho", "10", "--gpus-per-node", "1", "--gpu-usd-hour", "2"]
         policies = ["--policies", "foresail,empty-10m,oracle"]
@@ -177,6 +178,19 @@ class TestCommand:
         assert sum(row["view"] == "tuned-elsewhere" for row in document["rows"]) == 3
         assert [row["policy"] for row in document["gap"]] == ["foresail"]
         assert "gap" in capsys.readouterr().out
+
+    def test_launches_are_drawn_by_its_seed(self, tmp_path: Path) -> None:
+        trace, costs = self.trace(tmp_path, 0), []
+        for seed in ("1", "2"):
+            out = tmp_path / f"{seed}.json"
+            options = ["--days", "0.25", "--rho", "10", "--gpus-per-node", "1", "--seed", seed]
+            options += ["--policies", "empty-10m,oracle", "--view", "usual", "--json", str(out)]
+            nodes.main(["--trace", trace, *options])
+            rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+            costs.append({row["policy"]: row["cost"] for row in rows})
+        assert costs[0]["empty-10m"] != costs[1]["empty-10m"]
+        # The oracle counts with expected times.
+        assert costs[0]["oracle"] == costs[1]["oracle"]
 
     def test_a_trace_that_is_not_there_is_named(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
