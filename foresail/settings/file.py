@@ -2,9 +2,8 @@
 
 Keys are the field names in camel case. The text under a field says what the setting does, and why
 its default is what it is; `docs/settings.md` lists the same. Secrets are named by file and never
-written in the settings. The groups are in `settings_sources`, `settings_cycle`, `settings_serving`,
-`settings_plans`, `settings_external_metrics`, `settings_pools`, `settings_telemetry` and
-`settings_watch`.
+written in the settings. The groups are in the modules beside this one: `sources`, `cycle`,
+`serving`, `plans`, `external_metrics`, `pools`, `telemetry`, `tenants` and `watch`.
 """
 
 from collections.abc import Iterator, Mapping
