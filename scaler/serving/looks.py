@@ -1,9 +1,10 @@
 """Looks at feeds: which are due, and the way of one look to the plans of its feed's workloads.
 
 At each moment a feed whose last look has ended gets a new one; a feed whose look is still under way
-misses that moment, and the event loop turns between two that do. The looks at feeds that their
-group reads together are made as one, and no other look waits for them. Looks wait only for a slot
-of their own source, and a look that has its slot ends within its time limit.
+misses that moment. The looks at feeds that their group reads together are made as one, and no
+other look waits for their answer. Looks wait for a slot of their own source, and the reading of one
+that has its slot ends within its time limit. After it feeds are planned for one by one, those that
+missed a moment too, and the event loop turns between two.
 """
 
 import asyncio
