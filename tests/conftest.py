@@ -24,7 +24,8 @@ hypothesis.settings.load_profile("busy")
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test that lives in real time is run a second time where it fails, and listed as RERUN.
 
-    A machine that stalls for long can fail it without a fault of ours; a fault fails it twice.
+    A machine that stalls for long can fail it without a fault of ours. Most faults fail it twice;
+    what the first run said is shown at the end, so that one that does not is seen too.
     """
     if not config.pluginmanager.hasplugin("rerunfailures"):  # -p no:rerunfailures
         return

@@ -83,7 +83,7 @@ def spare_collector() -> None:
 
 
 async def collect_seldom() -> None:
-    """Make the garbage collector's full passes every `FULL_PASS_SECONDS`, until cancelled.
+    """Make the garbage collector's full passes every `FULL_PASS_SECONDS`, to the process's end.
 
     By itself the collector makes one whenever the old objects grew by a quarter, and looks make
     many that are old soon: with 2,000 workloads a pass of 0.2 s, which holds every thread, every

@@ -44,6 +44,8 @@ LEAD = 10
 """In seconds: the start-up of a pod and of its node, and what scrapes, looks, polls and syncs take
 together; one of the horizons of a forecast in steps of two seconds."""
 _SAMPLE_SECONDS = 0.5
+_REST_SECONDS = 60.0
+"""Of midnight's traffic before the day: the HPA and Karpenter come to rest from their start."""
 _OF_MODEL = f'{{model_name="{MODEL}"}}'
 _IN_FLIGHT = " + ".join(
     f"sum(vllm:num_requests_{state}{_OF_MODEL})" for state in ("running", "waiting")
@@ -137,9 +139,8 @@ def play(site: Site, trace: Trace, *, day: int, seconds: float, foresail: bool) 
     past = past_of(name, _need(trace, day), trace.step_seconds, midnight)
     with node_ledger(site.bed) as ledger:
         try:
-            need = engines.need(monotonic())
+            replicas = math.ceil(engines.need(monotonic()) / _BUSY)
             in_flight = engines.asked(monotonic()).requests * LATENCY_SECONDS
-            replicas = math.ceil(need / _BUSY)
             _deploy(site, name, replicas, foresail=foresail)
             site.bed.wait(lambda: site.ready(name) == replicas, "the replicas of midnight")
             engines.begin()
@@ -153,10 +154,9 @@ def play(site: Site, trace: Trace, *, day: int, seconds: float, foresail: bool) 
                 _scale_by_foresail(site, name, engines, slots=math.ceil(2 * running))
             else:
                 _scale_by_keda(site, name, _BUSY * running)
-            site.bed.wait(
-                lambda: need <= _of_hpa(site, name) <= site.ready(name),
-                "replicas that serve midnight, by the HPA's choice",
-            )
+            site.bed.wait(lambda: _of_hpa(site, name) > 0, "the first answer")
+            rested = monotonic() + _REST_SECONDS
+            site.bed.wait(lambda: monotonic() >= rested, "the end of the start", seconds=600)
             time = DayTime(
                 dawn_seconds=midnight, real_dawn_seconds=wall_clock(), times_faster=times_faster
             )
