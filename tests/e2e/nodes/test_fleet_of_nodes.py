@@ -70,7 +70,8 @@ class Reader:
             if done.returncode == 0:
                 found: dict[str, Any] = json.loads(done.stdout)
                 return found
-            # A busy API server may not have answered in time.
+            # A busy API server may not have answered in time, which the verb says and no more.
+            assert "Traceback" not in done.stderr, done.stderr
             assert steady_clock() < deadline, done.stderr
 
 
