@@ -48,7 +48,7 @@ def gpus(
 ) -> None:
     """GPU generations, the cheapest for a need first, and why the others are out."""
     from fleet.catalogue import Bottleneck, Need, Precision, rank, shipped
-    from foresail.placement import listing
+    from foresail.gpus import listing
     from foresail.prices import prices_in
 
     catalogue = shipped().priced(prices_in(prices, shipped())) if prices else shipped()

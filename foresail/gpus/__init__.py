@@ -1,1 +1,1 @@
-"""`foresail fleet`: the GPUs of clusters, their starts and their jobs."""
+"""`foresail gpus` and `foresail fleet`: a catalogue, and the GPUs, starts and jobs of clusters."""
