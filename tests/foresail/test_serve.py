@@ -97,6 +97,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made.settings.write_text(settings_text(made))
         configure(made)
         server.start()
+        # The models that a source has are looked up once a minute.
+        scraped = 'count({__name__=~"(ray_)?vllm[:_]num_requests_running"})'
+        wait_for(lambda: server.value(scraped) == len(engines), "a scrape of each engine")
         yield made
         server.kill()
 
