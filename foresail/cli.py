@@ -210,7 +210,7 @@ def _split(asked: str) -> tuple[str, str]:
 def _explain_workload(
     namespace: str, name: str, server: str, token_file: Path | None, at: str | None, *, form: str
 ) -> None:
-    from foresail.explain import workload as explained
+    from foresail.explain import workload_text as explained
     from foresail.explain.asking import accounts
     from scaler.sources.access import secret
 

@@ -21,7 +21,8 @@ from prometheus_client import CollectorRegistry
 from foresail.cli import main
 from foresail.explain.decision_keeper import WAITING_MAX, DecisionKeeper
 from foresail.explain.decision_log import DecisionLog
-from foresail.explain.workload import Account, account, advice, text
+from foresail.explain.workload import Account, account
+from foresail.explain.workload_text import advice, text
 from foresail.serve.exported import WorkloadCollector
 from foresail.serve.http import FrontState, Pages
 from foresail.serve.pace import planning_settings
