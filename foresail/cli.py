@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from foresail.commands import (
     agents,
+    backtest,
     cost,
     events,
     gpus,
@@ -244,7 +245,7 @@ def _explain_pod(namespace: str, name: str, server: str, form: str) -> None:
 for _verb in (
     plans.plans,
     replay.replay,
-    replay.backtest,
+    backtest.backtest,
     tune.tune,
     gpus.gpus,
     gpus.fleet,
