@@ -18,7 +18,8 @@ from aiohttp import web
 from scaler.errors import SourceError
 from scaler.scope import Scope
 from scaler.signals import Absent, Observation, Signal
-from scaler.sources.catalogue import Preset, load
+from scaler.sources.catalogue import load
+from scaler.sources.preset import Preset
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.prometheus_feed import FEEDS_MAX, HALVED_SECONDS, SAMPLES_MAX, WELL_LOOKS
