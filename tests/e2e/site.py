@@ -378,11 +378,12 @@ class Site:
             last = self.replicas(name)
             return last == wanted
 
-        try:
-            self.bed.wait(there, f"{name} at {wanted}", seconds=seconds)
-        except BaseException:
-            print(f"{name} is at {last}:\n{self.page(f'/explain/{NAMESPACE}/{name}')}")  # noqa: T201
-            raise
+        self.bed.wait(
+            there,
+            f"{name} at {wanted}",
+            seconds=seconds,
+            seen=lambda: f"{name} is at {last}:\n{self.page(f'/explain/{NAMESPACE}/{name}')}",
+        )
 
     @contextmanager
     def recording(self, name: str) -> Iterator[Record]:
