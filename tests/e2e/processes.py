@@ -3,7 +3,8 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +87,17 @@ class Program:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
             return process.wait()
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """The process does not run inside, and still holds its ports."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):  # somebody ended it, as a keeper would
+            os.kill(pid, signal.SIGCONT)
 
 
 def done_unless_busy(
