@@ -49,6 +49,8 @@ def made_bed(
     assert BUILT is not None
     built = Path(BUILT).resolve()
     folder = built.parent / f"{name}-{os.getpid()}"
+    while folder.exists():  # of a bed that a failed test left, which is run once more
+        folder = folder.with_name(f"{folder.name}-next")
     with Bed(built, folder, **parts) as made:
         _beds.append(request)
         yield made
