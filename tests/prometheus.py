@@ -24,6 +24,7 @@ from scaler.sources.access import Tls
 
 DEADLINE_SECONDS = 120.0
 """Reached on failure only: a start of Python or Prometheus takes a minute of starved cores."""
+_PAUSE_SECONDS_MIN, _PAUSE_SECONDS_MAX = 0.05, 0.25
 _PORTS = range(15_000, 32_000)
 _handed: set[int] = set()
 
@@ -173,18 +174,22 @@ def wait_for(
 ) -> None:
     """Wait in real time until it holds, and fail the test when it does not.
 
+    It is asked less often the longer it takes: who waits must not take the cores that the waited
+    for needs, and an answer of an API server costs both of them some milliseconds.
+
     Args:
         condition: asked again and again.
         what: that is waited for.
         deadline_seconds: reached on failure only.
         seen: what the failure shows beside that.
     """
-    limit = time.monotonic() + deadline_seconds  # noqa: TID251 - real processes, real time
+    begun = time.monotonic()  # noqa: TID251 - real processes, real time
     while not condition():
-        if time.monotonic() > limit:  # noqa: TID251
+        waited = time.monotonic() - begun  # noqa: TID251
+        if waited > deadline_seconds:
             shown = f"; last seen:\n{seen()}" if seen is not None else ""
             pytest.fail(f"waited {deadline_seconds:g} s for {what}{shown}")
-        time.sleep(0.05)
+        time.sleep(min(max(waited / 5, _PAUSE_SECONDS_MIN), _PAUSE_SECONDS_MAX))
 
 
 def require() -> None:

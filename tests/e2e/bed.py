@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import requests
-import yaml
 
 from tests.contracts.certificates import LOOPBACK, Authority
+from tests.e2e.api_server import ApiServer
 from tests.e2e.object_watch import ObjectWatch
 from tests.e2e.processes import Program, done_unless_busy
 from tests.prometheus import free_port, wait_for
@@ -25,7 +25,10 @@ from tests.prometheus import free_port, wait_for
 ROOT = Path(__file__).parents[2]
 MODULES = Path(__file__).parent / "testbed"
 READY_SECONDS = 180.0
-"""Reached on failure only."""
+DELETED_SECONDS = 600.0
+"""Both are reached on failure only."""
+_ONE_CORE = {"GOMAXPROCS": "1"}
+"""For programs written in Go: with more, they spend an eighth of their time to wake each other."""
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -50,8 +53,7 @@ class Bed:
         self._built = programs
         self._beside = beside
         self._stack = ExitStack()
-        self._api = requests.Session()
-        self._api.trust_env = False  # a bundle of CAs in the environment would win over ours
+        self._api = ApiServer(f"https://127.0.0.1:{self.api_port}")
 
     def __enter__(self) -> Self:
         from tests.e2e import keda, kubernetes  # noqa: PLC0415 - they are written over a bed
@@ -60,8 +62,8 @@ class Bed:
         with ExitStack() as stack:
             stack.callback(self._stop_all)
             kubernetes.issue(self)
-            self._api.verify = self.file("ca.crt")
-            self._api.cert = (self.file("admin.crt"), self.file("admin.key"))
+            self._api.session.verify = self.file("ca.crt")
+            self._api.session.cert = (self.file("admin.crt"), self.file("admin.key"))
             kubernetes.start(self)
             for start in self._beside or (kubernetes.start_nodes, keda.start):
                 start(self)
@@ -103,9 +105,32 @@ class Bed:
             raise RuntimeError(f"{what}: {done.stderr.strip()}")
         return done.stdout
 
-    def apply(self, *documents: object) -> None:
-        """Make objects what `documents` say."""
-        self.kubectl("apply", "--server-side", "-f", "-", text=yaml.safe_dump_all(documents))
+    def apply(self, *documents: Any, dry: bool = False) -> None:
+        """Make objects what `documents` say, each of them that the API server takes.
+
+        Args:
+            documents: the objects; None is none.
+            dry: nothing is kept of what it takes.
+
+        Raises:
+            RuntimeError: it refused some; with what it said.
+        """
+        refused = []
+        for document in filter(None, documents):
+            try:
+                self._api.apply(document, dry=dry)
+            except RuntimeError as error:
+                refused.append(str(error))
+        if refused:
+            raise RuntimeError("\n".join(refused))
+
+    def create(self, document: Any, *, dry: bool = False, user: str | None = None) -> Any:
+        """Make an object, as `user`; what the API server made, or would make where it is `dry`.
+
+        Raises:
+            RuntimeError: it refused it; with what it said.
+        """
+        return self._api.create(document, dry=dry, user=user)
 
     def get(self, *what: str) -> dict[str, Any]:
         """One object, or a list of them, by kubectl's names."""
@@ -114,27 +139,39 @@ class Bed:
 
     def read(self, path: str) -> dict[str, Any]:
         """An object or a list by its API path: for what is asked often, as kubectl is slow."""
-        answer = self._api.get(f"https://127.0.0.1:{self.api_port}{path}", timeout=60)
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
-        return found
+        return self._api.read(path)
 
     def send(self, verb: str, path: str, document: Mapping[str, Any] | None = None) -> None:
         """Change an object by its API path: for what is done often; a PATCH is a merge."""
-        kind = "application/merge-patch+json" if verb == "PATCH" else "application/json"
-        answer = self._api.request(
-            verb,
-            f"https://127.0.0.1:{self.api_port}{path}",
-            data=None if document is None else json.dumps(document),
-            headers={"Content-Type": kind},
-            timeout=60,  # of a kind that is large, on a busy machine
-        )
-        answer.raise_for_status()
+        self._api.send(verb, path, document)
+
+    def path_of(self, document: dict[str, Any]) -> str:
+        """The API path of an object, by its document."""
+        return self._api.path_of(document)
+
+    def is_there(self, path: str) -> bool:
+        """Whether there is an object, by its API path."""
+        return self._api.is_there(path)
+
+    def request_deletion(self, path: str) -> str | None:
+        """Ask for an object to be deleted, by its API path; its UID, None = there was none."""
+        return self._api.delete(path)
+
+    def delete(self, *paths: str) -> None:
+        """Delete objects by their API paths, those that are there, and wait until they are gone."""
+        for path in paths:
+            uid = self.request_deletion(path)
+            if uid is not None:
+                self.wait(
+                    lambda path=path, uid=uid: not self._api.is_there(path, uid=uid),  # type: ignore[misc]
+                    f"{path} to be gone",
+                    seconds=DELETED_SECONDS,
+                )
 
     def watching(self, path: str, seen: Callable[[dict[str, Any]], None]) -> ObjectWatch:
         """A watch of one object, by its API path."""
         version = self.read(path)["metadata"]["resourceVersion"]
-        return ObjectWatch(self._api, f"https://127.0.0.1:{self.api_port}{path}", version, seen)
+        return ObjectWatch(self._api.session, f"{self._api.url}{path}", version, seen)
 
     def watching_all(
         self,
@@ -144,11 +181,12 @@ class Bed:
     ) -> ObjectWatch:
         """A watch of all objects of a kind, by the API path of its collection."""
         version = self.read(path)["metadata"]["resourceVersion"]
-        url = f"https://127.0.0.1:{self.api_port}{path}"
-        return ObjectWatch(self._api, url, version, seen, all_of_kind=True, gone=gone)
+        url = f"{self._api.url}{path}"
+        return ObjectWatch(self._api.session, url, version, seen, all_of_kind=True, gone=gone)
 
-    def conditions(self, *what: str) -> dict[str, str]:
-        status = self.get(*what).get("status") or {}
+    def conditions(self, path: str) -> dict[str, str]:
+        """Of an object, by its API path: the status of each type."""
+        status = self.read(path).get("status") or {}
         return {one["type"]: one["status"] for one in status.get("conditions") or []}
 
     def secret(self, namespace: str, name: str, files: Mapping[str, bytes]) -> None:
@@ -178,7 +216,7 @@ class Bed:
         ready: Callable[[], bool] | None = None,
     ) -> Program:
         """Start a program that ends with the bed."""
-        program = Program(name, command, self.folder, environment or {})
+        program = Program(name, command, self.folder, {**_ONE_CORE, **(environment or {})})
         self.programs[name] = program
         program.start()
         if ready is not None:

@@ -24,6 +24,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFiles
     return LoadFilesByBed(config, log) if config.option.dist == "loadfile" else None
 
 
+_beds: list[pytest.FixtureRequest] = []
+"""Of the fixtures that have a bed now."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the beds of a folder that a worker leaves: one that nobody uses takes a core's tenth.
+
+    It never comes back, as it leaves none while a file waits there (`LoadFilesByBed`).
+    """
+    if nextitem is None or nextitem.path.parent == item.path.parent:
+        return
+    for request in [*_beds]:
+        # As pytest does it with a fixture whose parameter changes: who depends on it ends first.
+        request._fixturedef.finish(request)  # type: ignore[attr-defined]
+
+
 @contextmanager
 def made_bed(
     request: pytest.FixtureRequest, name: str, **parts: Sequence[Callable[[Bed], None]]
@@ -32,8 +49,12 @@ def made_bed(
     assert BUILT is not None
     built = Path(BUILT).resolve()
     folder = built.parent / f"{name}-{os.getpid()}"
+    while folder.exists():  # of a bed that a failed test left, which is run once more
+        folder = folder.with_name(f"{folder.name}-next")
     with Bed(built, folder, **parts) as made:
+        _beds.append(request)
         yield made
+        _beds.remove(request)
     # Logs are kept where somebody will want to read them.
     if not request.session.testsfailed:
         shutil.rmtree(folder)

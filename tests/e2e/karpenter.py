@@ -7,6 +7,7 @@ node Ready; no other node may be on the bed, or pods would find room that nobody
 import json
 from typing import Any
 
+from tests.e2e import kinds
 from tests.e2e.bed import Bed, answers_ok, module
 from tests.prometheus import free_port
 
@@ -42,9 +43,8 @@ _GATES = {
 def start(bed: Bed) -> None:
     """Karpenter with its CRDs and node classes."""
     source = module("karpenter", "sigs.k8s.io/karpenter")
-    for folder in ("pkg/apis/crds", "kwok/apis/crds"):
-        bed.kubectl("apply", "--server-side", "-f", str(source / folder))
-    bed.wait_for_kinds()
+    folders = (source / "pkg" / "apis" / "crds", source / "kwok" / "apis" / "crds")
+    kinds.serve(bed, [file for folder in folders for file in sorted(folder.glob("*.yaml"))])
     delays = {NODE_CLASS: BOOT_SECONDS, SLOW_NODE_CLASS: _SLOW_BOOT_SECONDS}
     bed.apply(*(_node_class(name, seconds) for name, seconds in delays.items()))
     bed.write("instance-types.json", json.dumps([_instance_type(name) for name in _ROOM]).encode())

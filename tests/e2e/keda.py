@@ -14,6 +14,7 @@ _ENVIRONMENT = {
 }
 _METRICS_GROUP = "external.metrics.k8s.io"
 _METRICS_API = f"v1beta1.{_METRICS_GROUP}"
+API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 
 
 def start(bed: Bed) -> None:
@@ -119,6 +120,6 @@ def _aggregate(bed: Bed, port: int) -> None:
         },
     )
     bed.wait(
-        lambda: bed.conditions("apiservice", _METRICS_API).get("Available") == "True",
+        lambda: bed.conditions(f"{API_SERVICES}/{_METRICS_API}").get("Available") == "True",
         "the external metrics API",
     )

@@ -183,7 +183,7 @@ def start_kwok(bed: Bed) -> None:
     """What makes nodes Ready and their pods run, whoever made them."""
     kustomize = module("kwok", "sigs.k8s.io/kwok") / "kustomize"
     forwards = kustomize / "crd" / "bases" / "kwok.x-k8s.io_clusterportforwards.yaml"
-    bed.kubectl("apply", "--server-side", "-f", str(forwards))
+    bed.apply(yaml.safe_load(forwards.read_text()))
     stages = kustomize / "stage"
     chosen = [
         *sorted((stages / "node" / "fast").glob("node-*.yaml")),

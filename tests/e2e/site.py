@@ -305,7 +305,7 @@ class Site:
 
         Only where nothing is asked any more, as far as KEDA's triggers know.
         """
-        path = f"/apis/keda.sh/v1alpha1/namespaces/{NAMESPACE}/scaledobjects/{name}"
+        path = _scaled_object_path(name)
         spec = self.bed.read(path)["spec"]
         self.bed.send("PATCH", path, {"spec": IMPATIENT})
         self.reaches(name, 0)
@@ -329,10 +329,7 @@ class Site:
 
     def forget(self, name: str) -> None:
         """Take the ScaledObject and its Deployment away."""
-        for kind in ("scaledobject", "deployment"):
-            self.bed.kubectl(
-                "delete", kind, name, "-n", NAMESPACE, "--ignore-not-found", "--timeout=600s"
-            )
+        self.bed.delete(_scaled_object_path(name), _path(name))
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -369,9 +366,7 @@ class Site:
 
     def falls_back(self, name: str) -> bool:
         """Whether KEDA says that the fallback is in force."""
-        path = f"/apis/keda.sh/v1alpha1/namespaces/{NAMESPACE}/scaledobjects/{name}"
-        conditions = self.bed.read(path)["status"]["conditions"]
-        return any(one["type"] == "Fallback" and one["status"] == "True" for one in conditions)
+        return self.bed.conditions(_scaled_object_path(name)).get("Fallback") == "True"
 
     def answered(self, server: str, **labels: str) -> float:
         """How often a server answered KEDA, whatever the question unless `labels` say which.
@@ -410,3 +405,7 @@ class Site:
 
 def _path(deployment: str) -> str:
     return f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{deployment}"
+
+
+def _scaled_object_path(name: str) -> str:
+    return f"/apis/keda.sh/v1alpha1/namespaces/{NAMESPACE}/scaledobjects/{name}"

@@ -35,7 +35,8 @@ def pods(bed: Bed) -> Iterator[dict[str, str]]:
     found: dict[str, str] = {}
 
     def scheduled() -> bool:
-        listed = bed.get("pods", "-n", "foresail", "-l", "app.kubernetes.io/name=foresail-agent")
+        of_agent = "labelSelector=app.kubernetes.io%2Fname%3Dforesail-agent"
+        listed = bed.read(f"/api/v1/namespaces/foresail/pods?{of_agent}")
         found.update(
             {one["spec"]["nodeName"]: one["metadata"]["name"] for one in listed["items"]
              if "nodeName" in one["spec"]}

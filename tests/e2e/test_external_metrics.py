@@ -17,6 +17,7 @@ from tests import prometheus
 from tests.e2e import kubernetes
 from tests.e2e.bed import Bed
 from tests.e2e.conftest import BUILT
+from tests.e2e.keda import API_SERVICES
 from tests.e2e.pages import PageServer
 from tests.e2e.picker import Picker
 from tests.e2e.processes import Program
@@ -66,7 +67,7 @@ class PlainSite:
         self.serve()
         self.bed.apply(*self._objects())
         self.bed.wait(
-            lambda: self.bed.conditions("apiservice", API).get("Available") == "True",
+            lambda: self.bed.conditions(f"{API_SERVICES}/{API}").get("Available") == "True",
             "the external metrics API",
         )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.files_by_bed import next_file
+from tests.e2e.files_by_bed import longest_first, next_file
 
 WAITING = ["e2e/chart/a.py", "e2e/b.py", "e2e/nodes/c.py", "e2e/nodes/d.py"]
 
@@ -26,3 +26,12 @@ WAITING = ["e2e/chart/a.py", "e2e/b.py", "e2e/nodes/c.py", "e2e/nodes/d.py"]
 )
 def test_the_next_file_of_a_worker(own: str | None, begun: set[str], chosen: str) -> None:
     assert next_file(WAITING, own, begun) == chosen
+
+
+def test_a_few_long_tests_begin_before_many_short_ones() -> None:
+    waiting = {"tests/e2e/test_manifests.py": 60, "tests/e2e/test_bed.py": 3, "new.py": 20}
+    assert longest_first(waiting) == [
+        "tests/e2e/test_bed.py",
+        "new.py",
+        "tests/e2e/test_manifests.py",
+    ]

@@ -105,7 +105,7 @@ def gpus(bed: beds.Bed) -> Iterator[Path]:
     for name in ("plugged", "claimed"):
         bed.wait(
             lambda name=name: (
-                bed.conditions("pod", name, "-n", NAMESPACE).get("PodScheduled")  # type: ignore[misc]
+                bed.conditions(f"/api/v1/namespaces/{NAMESPACE}/pods/{name}").get("PodScheduled")  # type: ignore[misc]
                 == "True"
             ),
             f"pod {name} to be placed",

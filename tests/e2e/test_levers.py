@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import yaml
+import requests
 
 from fleet.cluster.kinds import Kind, record_of
 from fleet.cluster.reading import Cluster
@@ -24,7 +24,7 @@ from policies.node_plan import NodePlan, PoolPlan
 from policies.policy.pool_policy import LEVERS_DEFAULT, Lever
 from policies.situation import PoolState
 from tests.e2e import bed as beds
-from tests.e2e import kubernetes
+from tests.e2e import kinds, kubernetes
 from tests.e2e.clients import api_client
 from tests.levers.rounds import ACT, POD_SPEC, held, order, plan, released
 from tests.policies.pools import empty, pool
@@ -44,7 +44,8 @@ def cluster(bed: beds.Bed) -> Iterator[beds.Bed]:
     """Karpenter's definitions, a node of a NodeClaim, and a dynamic and a static pool."""
     definitions = beds.module("karpenter", "sigs.k8s.io/karpenter") / "pkg" / "apis" / "crds"
     there = "nodepools.karpenter.sh" in bed.kubectl("get", "crd", "-o", "name")
-    bed.apply(*(yaml.safe_load(one.read_text()) for one in sorted(definitions.glob("*.yaml"))))
+    made = kinds.definitions(sorted(definitions.glob("*.yaml")))
+    bed.apply(*made)
     bed.wait(lambda: _is_served(bed), "Karpenter's kinds to be served")
     bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     kubernetes.add_node(bed, NODE, gpus=1, labels={"karpenter.sh/nodepool": "h100"})
@@ -58,7 +59,7 @@ def cluster(bed: beds.Bed) -> Iterator[beds.Bed]:
     bed.kubectl("delete", "nodepool", "h100", "h100-static")
     bed.kubectl("delete", "priorityclass", "foresail-placeholder", "--ignore-not-found")
     if not there:
-        bed.kubectl("delete", "-f", str(definitions))
+        kinds.remove(bed, made)
 
 
 async def test_a_hold_is_taken_off_and_another_owners_annotation_stays(cluster: beds.Bed) -> None:
@@ -202,11 +203,15 @@ async def test_what_the_cluster_can_do_is_found(cluster: beds.Bed) -> None:
 
 def _is_served(bed: beds.Bed) -> bool:
     """Their storage needs a moment more than their definition."""
-    kinds = "nodepools", "nodeclaims", "capacitybuffers"
+    paths = (
+        "karpenter.sh/v1/nodepools",
+        "karpenter.sh/v1/nodeclaims",
+        "autoscaling.x-k8s.io/v1beta1/capacitybuffers",
+    )
     try:
-        for kind in kinds:
-            bed.get(kind, "--all-namespaces")
-    except RuntimeError:
+        for path in paths:
+            bed.read(f"/apis/{path}")
+    except requests.HTTPError:
         return False
     return True
 

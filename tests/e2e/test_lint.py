@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from foresail.cli import main
 from tests.e2e import bed as beds
+from tests.e2e import kinds
 from tests.e2e.site import Site
 from tests.lint.all_cases import CASES
 from tests.lint.case import Case
@@ -67,22 +68,18 @@ def served(site: Site) -> Iterator[beds.Bed]:
     """With the CRDs of Karpenter and of Foresail."""
     bed = site.bed
     folder = beds.module("karpenter", "sigs.k8s.io/karpenter") / "pkg" / "apis" / "crds"
-    for crds in (folder, beds.ROOT / "deploy" / "crds"):
-        bed.kubectl("apply", "--server-side", "-f", str(crds))
+    made = kinds.definitions([*folder.iterdir(), *(beds.ROOT / "deploy" / "crds").iterdir()])
+    bed.apply(*made)
     bed.wait_for_kinds()
     yield bed
-    for crds in (folder, beds.ROOT / "deploy" / "crds"):
-        bed.kubectl("delete", "-f", str(crds), "--ignore-not-found", "--timeout=600s")
+    kinds.remove(bed, made)
 
 
 def refusal(bed: beds.Bed, manifest: dict[str, Any]) -> str | None:
     """Why the API server refuses a manifest, which it does not keep; None = it takes it."""
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "namespace"}
     try:
-        bed.kubectl(
-            *("create", "--dry-run=server", "--validate=strict", "-f", "-"),
-            text=json.dumps({**manifest, "metadata": metadata}),
-        )
+        bed.create({**manifest, "metadata": metadata}, dry=True)
     except RuntimeError as error:
         return str(error)
     return None

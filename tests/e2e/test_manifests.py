@@ -4,12 +4,12 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.docs.snippets import EXAMPLES, PAGES, Kind, snippets
+from tests.e2e import kinds
 from tests.e2e.bed import Bed
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
@@ -32,16 +32,16 @@ def strict(bed: Bed) -> Iterator[Bed]:
     """The API server, with cert-manager's kinds, ours, and the namespaces that are named."""
     command = ["go", "mod", "download", "-json", CERT_MANAGER]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=bed.folder)
-    crds = Path(json.loads(done.stdout)["Dir"]) / "deploy" / "crds"
-    bed.kubectl("apply", "--server-side", "-f", str(crds))
+    crds = sorted((Path(json.loads(done.stdout)["Dir"]) / "deploy" / "crds").glob("*.yaml"))
+    kinds.serve(bed, crds)
     for name in ("foresail", "cert-manager", "eval"):
         bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    bed.kubectl("apply", "--server-side", "-f", str(EXAMPLES.parent / "crds"))
+    bed.apply(*kinds.definitions((EXAMPLES.parent / "crds").iterdir()))
     bed.wait_for_kinds()
     yield bed
     # First: while kinds go away, namespaces end only after minutes of retries.
     bed.kubectl("delete", "namespace", "cert-manager", "eval", "--timeout=600s")
-    bed.kubectl("delete", "-f", str(crds), "--timeout=600s")
+    kinds.remove(bed, kinds.definitions(crds))
 
 
 @pytest.mark.parametrize("text", MANIFESTS)
@@ -57,8 +57,6 @@ def test_a_field_that_the_api_server_does_not_know_is_refused(strict: Bed) -> No
         taken(strict, yaml.safe_dump(made))
 
 
-def taken(bed: Bed, text: str) -> Any:
+def taken(bed: Bed, text: str) -> None:
     """As `kubectl apply` would, and nothing is kept."""
-    return bed.kubectl(
-        "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", text=text
-    )
+    bed.apply(*yaml.safe_load_all(text), dry=True)

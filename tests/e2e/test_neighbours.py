@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from foresail.cli import main
 from tests.e2e import bed as beds
+from tests.e2e import kinds
 from tests.e2e.site import Site
 from tests.lint.cases.neighbours import MODE
 from tests.lint.manifests import MILVUS, SCALED, VERTICAL, Manifest, edited
@@ -87,8 +88,7 @@ def served(site: Site) -> Iterator[beds.Bed]:
     yield bed
     for one in SPACES:
         bed.kubectl("delete", "namespace", one, "--wait=false")
-    for one in definitions:
-        bed.kubectl("delete", "crd", one["metadata"]["name"], "--timeout=600s")
+    kinds.remove(bed, definitions)
 
 
 def test_agents_of_both_versions_are_read_from_a_cluster(served: beds.Bed) -> None:

@@ -93,7 +93,8 @@ def test_a_scaled_job_gets_as_many_jobs_as_replicas_are_wanted(site: Site) -> No
 
 
 def _is_ready(site: Site, name: str) -> bool:
-    return site.bed.conditions("scaledjob", name, "-n", NAMESPACE).get("Ready") == "True"
+    path = f"/apis/keda.sh/v1alpha1/namespaces/{NAMESPACE}/scaledjobs/{name}"
+    return site.bed.conditions(path).get("Ready") == "True"
 
 
 def test_wrong_metadata_is_told_where_a_user_looks(site: Site) -> None:

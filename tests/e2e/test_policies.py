@@ -1,6 +1,5 @@
 """The CustomResourceDefinition of policies in a real API server, which refuses as files do."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import yaml
 
 from policies.policy.documents import policy_of
 from policies.policy.shipped_policies import NAMES, shipped, shipped_text
+from tests.e2e import kinds
 from tests.e2e.bed import Bed
 from tests.policies.capacity_policies import document
 from tests.policies.test_policy_rules_in_cel import ACCEPTED, REFUSED
@@ -21,19 +21,16 @@ CRD = Path(__file__).parents[2] / "deploy" / "crds" / "capacitypolicies.yaml"
 
 @pytest.fixture(scope="module")
 def served(bed: Bed) -> Iterator[Bed]:
-    bed.kubectl("apply", "--server-side", "-f", str(CRD))
+    made = kinds.definitions([CRD])
+    bed.apply(*made)
     bed.wait_for_kinds()
     yield bed
-    bed.kubectl("delete", "-f", str(CRD), "--timeout=600s")
+    kinds.remove(bed, made)
 
 
 def kept(bed: Bed, given: dict[str, Any]) -> dict[str, Any]:
     """The object as the API server keeps it, without keeping it."""
-    answer = bed.kubectl(
-        *("create", "--dry-run=server", "--validate=strict", "-o", "json", "-f", "-"),
-        text=json.dumps(given),
-    )
-    made: dict[str, Any] = json.loads(answer)
+    made: dict[str, Any] = bed.create(given, dry=True)
     return made
 
 

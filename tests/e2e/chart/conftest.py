@@ -7,8 +7,6 @@
 """
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import kubernetes
+from tests.e2e import kinds, kubernetes
 from tests.e2e.bed import Bed, module
 from tests.e2e.chart.helm import RELEASE, Helm, HelmError
-from tests.e2e.conftest import BUILT
+from tests.e2e.conftest import BUILT, made_bed
 
 collect_ignore_glob = [] if BUILT else ["test_*.py"]
 CERT_MANAGER = "github.com/cert-manager/cert-manager@v1.21.2"
@@ -35,14 +33,9 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
 
 @pytest.fixture(scope="session")
 def chart_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
-    assert BUILT is not None
-    built = Path(BUILT).resolve()
-    folder = built.parent / f"chart-bed-{os.getpid()}"
-    with Bed(built, folder, beside=(kubernetes.start_nodes, _add_kinds)) as made:
+    parts = (kubernetes.start_nodes, _add_kinds)
+    with made_bed(request, "chart-bed", beside=parts) as made:
         yield made
-    # Logs are kept where somebody will want to read them.
-    if not request.session.testsfailed:
-        shutil.rmtree(folder)
 
 
 def _add_kinds(bed: Bed) -> None:
@@ -50,9 +43,7 @@ def _add_kinds(bed: Bed) -> None:
     command = ["go", "mod", "download", "-json", CERT_MANAGER]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=bed.folder)
     cert_manager = Path(json.loads(done.stdout)["Dir"]) / "deploy" / "crds"
-    for path in (keda, cert_manager, MONITORING):
-        bed.kubectl("apply", "--server-side", "-f", str(path))
-    bed.wait_for_kinds()
+    kinds.serve(bed, [*keda.glob("*.yaml"), *cert_manager.glob("*.yaml"), MONITORING])
     for name in NAMESPACES:
         bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 

@@ -90,16 +90,7 @@ WEBHOOK = {
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_the_api_server_takes_every_field(chart_bed: Bed, helm: Helm, values: Path) -> None:
-    told = chart_bed.kubectl(
-        "apply",
-        "--server-side",
-        "--dry-run=server",
-        "--validate=strict",
-        "-f",
-        "-",
-        text=helm.template(values),
-    )
-    assert len(told.splitlines()) == len(helm.rendered(values))
+    chart_bed.apply(*helm.rendered(values), dry=True)
 
 
 def test_plain_manifests_are_taken_and_hold_no_key(chart_bed: Bed, tmp_path: Path) -> None:
@@ -111,19 +102,14 @@ def test_plain_manifests_are_taken_and_hold_no_key(chart_bed: Bed, tmp_path: Pat
         made = objects_of(path.read_text())
         assert [one for one in of_kind(made, "Secret") if one.get("data")] == []
         assert [one for one in made if "helm.sh/hook" in str(one["metadata"])] == []
-        chart_bed.kubectl(
-            "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", str(path)
-        )
+        chart_bed.apply(*made, dry=True)
 
 
 def test_a_field_that_the_api_server_does_not_know_is_refused(chart_bed: Bed, helm: Helm) -> None:
     (made, *_) = of_kind(helm.rendered(CHART_MADE), "ServiceMonitor", "Deployment")
     made["spec"]["replicass"] = 2
     with pytest.raises(RuntimeError, match="replicass"):
-        chart_bed.kubectl(
-            "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-",
-            text=yaml.safe_dump(made),
-        )  # fmt: skip
+        chart_bed.apply(made, dry=True)
 
 
 @pytest.mark.parametrize("mode", ["observe", "advise", "act"])
@@ -167,18 +153,14 @@ def rights_of(bed: Bed, account: str, namespace: str = RELEASE) -> set[Right]:
 
 
 def _told(bed: Bed, account: str, namespace: str) -> set[Right]:
-    user = f"system:serviceaccount:{RELEASE}:{account}"
     asked = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectRulesReview",
         "spec": {"namespace": namespace},
     }
-    command = ("create", "--validate=false", "-f", "-", "-o", "yaml")
-    told = bed.kubectl(
-        *command, f"--as={user}", "--as-group=system:authenticated", text=yaml.safe_dump(asked)
-    )
+    told = bed.create(asked, user=f"system:serviceaccount:{RELEASE}:{account}")
     found = set()
-    for rule in yaml.safe_load(told)["status"]["resourceRules"]:
+    for rule in told["status"]["resourceRules"]:
         names = f" [{','.join(rule['resourceNames'])}]" if rule.get("resourceNames") else ""
         for group in rule["apiGroups"]:
             for resource in rule["resources"]:

@@ -19,7 +19,7 @@ class GangCluster:
 
     def __init__(self, bed: Bed) -> None:
         self.bed = bed
-        self._made: list[tuple[str, str]] = []
+        self._made: list[str] = []
         bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
 
     def make(self, document: Json) -> None:
@@ -29,8 +29,7 @@ class GangCluster:
 
     def remember(self, document: Json) -> None:
         """Take an object away after the test."""
-        kind = f"{document['kind']}.{document['apiVersion'].partition('/')[0]}"
-        self._made.append((kind, document["metadata"]["name"]))
+        self._made.append(self.bed.path_of(document))
 
     def jobs(self) -> dict[str, Json]:
         """What `foresail fleet --jobs` reads, by kind and name."""
@@ -92,10 +91,7 @@ class GangCluster:
         return found
 
     def clear(self) -> None:
-        for kind, name in reversed(self._made):
-            self.bed.kubectl(
-                "delete", kind, name, "-n", NAMESPACE, "--ignore-not-found", "--timeout=600s"
-            )
+        self.bed.delete(*reversed(self._made))
         self.bed.wait(
             lambda: not self.pods("") and not self.jobs(), "the pods and what made them to be gone"
         )

@@ -76,7 +76,7 @@ def test_a_suspended_train_job_is_demand_with_a_price_and_gets_its_pods_when_it_
 
 def test_trainer_drops_the_pod_settings_that_nemo_run_writes(gangs: GangCluster) -> None:
     document = nemo_train_job("nemo")
-    # kubectl says what its API server would drop; NeMo-Run's client does not ask.
+    # Who applies it as kubectl does is told what would be dropped; NeMo-Run's client does not ask.
     with pytest.raises(RuntimeError, match="podTemplateOverrides"):
         gangs.make(document)
     path = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/ml/trainjobs"
