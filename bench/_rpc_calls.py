@@ -115,18 +115,24 @@ async def until_live(
 ) -> None:
     """Make every object known and wait until each has a plan: counted calls meet live objects.
 
+    One object is asked about at a time. Questions about all that wait, again and again, would take
+    the processors from the planner that they wait for.
+
     Raises:
         TimeoutError: some have none after so long.
     """
     deadline = perf_counter() + seconds_max
-    missing = list(references)
-    for reference in track(missing, "objects made known", transient=True):
+    for reference in track(references, "objects made known", transient=True):
         await keda.GetMetricSpec(reference)
-    while missing:
-        if perf_counter() > deadline:
+    waiting = list(references)
+    while waiting:
+        if await replicas(keda, waiting[-1]) is not None:
+            _ = waiting.pop()
+        elif perf_counter() <= deadline:
+            await asyncio.sleep(1.0)
+        else:
+            missing = [one for one in waiting if await replicas(keda, one) is None]
             message = (
                 f"{len(missing)} of {len(references)} objects have no plan after {seconds_max} s"
             )
             raise TimeoutError(message)
-        await asyncio.sleep(1.0)
-        missing = [one for one in missing if await replicas(keda, one) is None]

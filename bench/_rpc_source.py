@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from multiprocessing.queues import SimpleQueue
 
+import orjson
 from aiohttp import ClientSession, web
 
 from bench._process_apart import served_apart
@@ -59,7 +60,8 @@ def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:
         asked.looks += len(named)
         at = float(str(form["time"]))
         known = (_series(model, at) for model in named if model < models)
-        return web.json_response(_matrix([series for page in known for series in page]))
+        body = orjson.dumps(_matrix([series for page in known for series in page]))
+        return web.Response(body=body, content_type="application/json")
 
     async def asked_so_far(_: web.Request) -> web.Response:
         return web.json_response(asdict(asked))

@@ -8,6 +8,7 @@ missed a moment too, and the event loop turns between two.
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -159,10 +160,11 @@ class Looks:
     async def miss(self, lives: Sequence[LiveFeed], moment: float) -> None:
         """Plan for the feeds that missed a moment and still wait for a slot.
 
-        A look that has its slot ends within its time limit, with a better message.
+        A look that has its slot ends within its time limit, with a better message. Those with the
+        oldest result come first: where the next moment ends this pass, the others have their turn.
         """
         message = f"all {self._settings.looks_at_once} slots of its source are in use"
-        for live in lives:
+        for live in sorted(lives, key=_looked_at):
             if not _waits(live, moment):
                 continue
             async with self._plan_turn:
@@ -184,6 +186,11 @@ def _waits(live: LiveFeed, moment: float) -> bool:
     """Whether the feed's look for this moment, or an earlier one, still waits for a slot."""
     is_waiting = live.in_flight and not live.reading and bool(live.workloads)
     return is_waiting and live.due_at_seconds == moment
+
+
+def _looked_at(live: LiveFeed) -> float:
+    """When the feed's newest result was made, on the monotonic clock."""
+    return -math.inf if live.looked is None else live.looked[1]
 
 
 def _poll_of(answer: Observation | Exception, at_seconds: float) -> PollResult:

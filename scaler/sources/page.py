@@ -151,7 +151,7 @@ class Page:
         return (max(0.0, sum(rates) - sum(self._increases_per_second(less))),)
 
     def _increases_per_second(self, time_series: Iterable[TimeSeries]) -> tuple[float, ...]:
-        increases = (one.increase(self.window_seconds) for one in time_series)
+        increases = [one.increase(self.window_seconds) for one in time_series]
         return tuple(total / seconds for total, seconds in filter(None, increases))
 
     def _buckets(self, time_series: Iterable[TimeSeries]) -> dict[float, float]:
@@ -190,20 +190,22 @@ class Page:
         wanted = dict(labels)
         if by_model and self.model is not None:
             wanted[self.preset.model_label] = (self.model,)
-        return [
-            one
-            for one in every
+        found = list(every)
+        for label, values in wanted.items():
             # As in Prometheus, a label without a value is no label.
-            if all(one.labels.get(label, "") in values for label, values in wanted.items())
-        ]
+            found = [one for one in found if one.labels.get(label, "") in values]
+        return found
 
     def _matching_of(self, series: MetricSeries, name: str) -> list[TimeSeries]:
         """Those of the series, or of another of the same labels."""
         found = self._matching(name, series.labels, by_model=series.by_model)
+        if not series.label_min:
+            return found
         return [one for one in found if not _below(one.labels, series.label_min)]
 
     def _fresh(self, time_series: Iterable[TimeSeries]) -> list[TimeSeries]:
-        return [one for one in time_series if one.newest_seconds >= self.fresh_from_seconds]
+        fresh_from = self.fresh_from_seconds
+        return [one for one in time_series if one.points[-1][0] >= fresh_from]
 
     def _uncopied(
         self, series: MetricSeries, time_series: Sequence[TimeSeries]
@@ -213,7 +215,8 @@ class Page:
         Data-parallel ranks with a port each belong to one pod and are not copies.
         """
         fresh = self._fresh(time_series)
-        if len(fresh) == 1:
+        # Buckets of one histogram differ in their bounds, so none is a copy of another.
+        if len({one.upper_bound for one in fresh}) == len(fresh):
             return fresh, None
         needs = 1 if series.kind in {Kind.GAUGE, Kind.LABELS} else 2
         copies: defaultdict[tuple[object, ...], list[TimeSeries]] = defaultdict(list)
@@ -276,4 +279,4 @@ def _differing(views: Collection[_View]) -> str:
 
 
 def _newest_of(time_series: Iterable[TimeSeries]) -> float:
-    return max(one.newest_seconds for one in time_series)
+    return max([one.newest_seconds for one in time_series])

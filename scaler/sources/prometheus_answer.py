@@ -17,7 +17,7 @@ class _Series(TypedDict):
     values: NotRequired[list[tuple[FiniteFloat, float]]]
 
 
-_SERIES: Final = TypeAdapter(_Series)
+_SERIES: Final = TypeAdapter(_Series).validator
 
 
 def series_of_answer(result: object) -> Iterator[SampledSeries]:

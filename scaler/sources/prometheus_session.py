@@ -19,6 +19,7 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.auth import AuthBase
 from typing_extensions import override
+from yarl import URL
 
 from fleet.documents import Json, is_object
 from scaler.errors import (
@@ -38,6 +39,7 @@ _OF_SERVER = frozenset({401, 404, 429})
 """Refusals of every query. Others may be of one, such as one that reads too much or takes too long,
 or that a proxy does not pass."""
 _MESSAGE_CHARACTERS = 256  # an error page of a proxy would fill the log
+_FORM: Final = "application/x-www-form-urlencoded"
 _EXECUTION: Final = "execution"
 _LIMIT: Final = re.compile(r"\blimit\b|\btoo many\b", re.IGNORECASE)
 """In the messages of Prometheus, Thanos, Mimir and Cortex about a query that reads too much."""
@@ -80,8 +82,20 @@ class PrometheusSession(requests.Session):
     @override
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         if request.method == "POST":
-            request.data, request.params = request.params, {}
+            request.data, request.params = _form_of(request.params), {}
+            request.headers = {**request.headers, "Content-Type": _FORM}
         return super().prepare_request(request)
+
+
+def _form_of(params: Mapping[str, str | int]) -> str:
+    """The parameters as a form. A query has thousands of characters, and `requests` quotes each.
+
+    Raises:
+        UnicodeEncodeError: half of a surrogate pair, which yarl would leave out.
+    """
+    for value in params.values():
+        _ = str(value).encode()
+    return URL().with_query(params).raw_query_string
 
 
 class FileAuth(AuthBase):

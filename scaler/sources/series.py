@@ -9,6 +9,7 @@ milliseconds, which would make a counter fall.
 
 import itertools
 import math
+import sys
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from scaler.sources.preset import Identity, Preset
 COUNTER_MAX: Final = 1e15
 """Thirty years of a million tokens a second. A counter that wrapped is above that, and its return
 to what it was would else pass for a restart that counts all its tokens again."""
+_FINITE_MAX: Final = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,15 +119,15 @@ class TimeSeries:
     def newest(self) -> float:
         return self.points[-1][1]
 
-    def add(self, points: Iterable[tuple[float, float]]) -> None:
-        newest, in_order = self.points[-1][0] if self.points else -math.inf, True
-        for point in points:
-            in_order = in_order and point[0] > newest
-            newest = point[0]
-            self.points.append(point)
-        if not in_order:
-            # Late or twice: the first value for a time stays, because a plan may have used it.
-            self.points[:] = sorted(dict(reversed(self.points)).items())
+    def add(self, points: Sequence[tuple[float, float]]) -> None:
+        newest = self.points[-1][0] if self.points else -math.inf
+        self.points.extend(points)
+        for at_seconds, _ in points:
+            if not at_seconds > newest:
+                # Late or twice: the first value for a time stays, because a plan may have used it.
+                self.points[:] = sorted(dict(reversed(self.points)).items())
+                return
+            newest = at_seconds
 
     def since(self, start_seconds: float) -> None:
         """Forget what is older."""
@@ -168,23 +170,17 @@ class SeriesStore:
     ) -> Counter[str]:
         """Take the preset's samples; returns the count of refused ones by reason."""
         refused: Counter[str] = Counter()
+        spelled, counters = self._preset.spelled, self._preset.counters
         for sampled in samples:
-            name = self._preset.spelled.get(sampled.name)
+            name = spelled.get(sampled.name)
             if name is None:
                 continue
-            counts = name in self._preset.counters
-            points = []
-            for point in sampled.points:
-                at_seconds, value = point
-                if not math.isfinite(value):
-                    refused["not a number"] += 1
-                elif at_seconds > latest_seconds:
-                    refused["from the future"] += 1
-                elif counts and not 0 <= value <= COUNTER_MAX:
-                    which = "below zero" if value < 0 else f"above {COUNTER_MAX:g}"
-                    refused[f"a counter {which}"] += 1
-                else:
-                    points.append(point)
+            counts, points = name in counters, sampled.points
+            least, most = (0.0, COUNTER_MAX) if counts else (-_FINITE_MAX, _FINITE_MAX)
+            for at_seconds, value in points:
+                if at_seconds > latest_seconds or not least <= value <= most:
+                    points = _usable(points, refused, latest_seconds=latest_seconds, counts=counts)
+                    break
             if points:
                 self._series_of(sampled).add(points)
         return refused
@@ -215,12 +211,14 @@ class SeriesStore:
             spelling=sample.name,
             origin=origin,
             labels=own,
-            upper_bound=_bound(own.get("le", "")),
+            upper_bound=_bound(own["le"]) if "le" in own else math.nan,
         )
 
     def forget_before(self, start_seconds: float) -> None:
         for series in self._by_key.values():
             series.since(start_seconds)
+        if all(series.points for series in self._by_key.values()):
+            return
         self._by_key = {key: series for key, series in self._by_key.items() if series.points}
         self._origins = {series.origin.labels: series.origin for series in self._by_key.values()}
 
@@ -239,20 +237,50 @@ class SeriesStore:
             if origin.exporter.pod:
                 pods[origin.instance].add(origin.exporter)
         found: dict[Exporter, dict[str, list[TimeSeries]]] = {}
+        of_origin: dict[int, dict[str, list[TimeSeries]]] = {}
         for series in self._by_key.values():
-            exporter = series.origin.exporter
-            if not exporter.pod:
-                known = [pod for pod in pods[exporter.instance] if pod.worker == exporter.worker]
-                exporter = known[0] if len(known) == 1 else exporter
-            found.setdefault(exporter, {}).setdefault(series.name, []).append(series)
+            by_name = of_origin.get(id(series.origin))
+            if by_name is None:
+                exporter = series.origin.exporter
+                if not exporter.pod:
+                    of_place = pods[exporter.instance]
+                    known = [pod for pod in of_place if pod.worker == exporter.worker]
+                    exporter = known[0] if len(known) == 1 else exporter
+                by_name = of_origin[id(series.origin)] = found.setdefault(exporter, {})
+            by_name.setdefault(series.name, []).append(series)
         return dict(sorted(found.items()))
 
 
+def _usable(
+    points: Iterable[tuple[float, float]],
+    refused: Counter[str],
+    *,
+    latest_seconds: float,
+    counts: bool,
+) -> list[tuple[float, float]]:
+    """Those points that can be used; the others are counted by reason."""
+    usable = []
+    for point in points:
+        at_seconds, value = point
+        if not math.isfinite(value):
+            refused["not a number"] += 1
+        elif at_seconds > latest_seconds:
+            refused["from the future"] += 1
+        elif counts and not 0 <= value <= COUNTER_MAX:
+            which = "below zero" if value < 0 else f"above {COUNTER_MAX:g}"
+            refused[f"a counter {which}"] += 1
+        else:
+            usable.append(point)
+    return usable
+
+
 def _bound(le: str) -> float:
+    """The bound of a bucket; of what is none the one NaN, which is equal to itself in a set."""
     try:
-        return float(le)
+        bound = float(le)
     except ValueError:
         return math.nan
+    return math.nan if math.isnan(bound) else bound
 
 
 def _origin(identity: Identity, pairs: tuple[tuple[str, str], ...]) -> Origin:

@@ -44,6 +44,33 @@ async def test_samples_from_before_those_that_were_read_are_refused(
     assert (await feed.observe(now_seconds=now + 15)).value(Signal.WAITING) == 8
 
 
+async def test_a_query_arrives_as_it_was_written(stub: Stub) -> None:
+    model = "\N{SNOWMAN}/a+b &=;%20 ?#'~`^|{}<>\N{GRINNING FACE}"
+    source = PrometheusSource(
+        PrometheusConfig(name="main", url=stub.url, timeout_seconds=60, concurrency=2)
+    )
+    scope = Scope(model=model, namespace="x")
+    feed = source.feed(preset=load("vllm"), scope=scope)
+    _ = await feed.observe(now_seconds=100)
+    await source.close()
+
+    request, form = stub.asked[0]
+    assert request.content_type == "application/x-www-form-urlencoded"
+    assert form["query"] == [f"{feed.group.selection.selector([scope])}[119999ms]"]
+    assert (form["time"], form["partial_response"]) == (["100.000"], ["false"])
+
+
+async def test_half_a_surrogate_pair_is_no_part_of_a_query(stub: Stub) -> None:
+    source = PrometheusSource(
+        PrometheusConfig(name="main", url=stub.url, timeout_seconds=60, concurrency=2)
+    )
+    feed = source.feed(preset=load("vllm"), scope=Scope(model="a\ud800", namespace="x"))
+    with pytest.raises(SourceMisconfiguredError):
+        _ = await feed.observe(now_seconds=100)
+    await source.close()
+    assert not stub.asked
+
+
 @pytest.mark.parametrize(
     ("status", "error", "said"),
     [

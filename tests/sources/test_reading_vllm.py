@@ -264,6 +264,14 @@ def test_a_histogram_seen_twice_counts_once() -> None:
     assert read(samples, now=100).value(Signal.TTFT) == pytest.approx(1.5)
 
 
+def test_a_bound_that_is_no_number_makes_no_second_series_of_a_copy() -> None:
+    samples = [
+        *series(TOKENS, {70: 1000, 100: 1300}, le="nan", job="x"),
+        *series(TOKENS, {70: 1000, 100: 1300}, le="nan", job="y"),
+    ]
+    assert read(samples, now=100).value(Signal.GENERATED_TOKENS) == pytest.approx(10)
+
+
 def test_copies_do_not_make_a_counter_run_backwards() -> None:
     # The second server's clock is 5 ms behind: merged, 1300 would be followed by 1299 and a reset.
     samples = [

@@ -29,7 +29,7 @@ _LABELS = st.fixed_dictionaries(
         "reason": st.sampled_from(["capacity", "deferred"]),
         "source": st.just("local_compute"),
         "sleep_state": st.just("awake"),
-        "le": st.sampled_from(["0.1", "1", "1.0", "+Inf", "none"]),
+        "le": st.sampled_from(["0.1", "1", "1.0", "+Inf", "none", "nan"]),
         "num_gpu_blocks": st.sampled_from(["8", "None"]),
         "block_size": st.just("16"),
         "job": st.sampled_from(["scrape", "copy"]),
