@@ -38,7 +38,7 @@ def release_nodes(round_: PoolRound) -> LeverResult:
     taking = {pod.node: pod.name for pod in round_.objects.pods.values() if takes_gpus(pod)}
     for node in round_.pool.nodes:
         found = round_.objects.node_named(node.name)
-        if found is None or node.leaving or _starts_to_no_end(round_, node):
+        if found is None or node.leaving or _is_called_off(round_, node):
             continue
         why = _not_now(round_, node, found, taking.get(found.name))
         if why is None:
@@ -50,7 +50,7 @@ def release_nodes(round_: PoolRound) -> LeverResult:
     return result
 
 
-def _starts_to_no_end(round_: PoolRound, node: PoolNode) -> bool:
+def _is_called_off(round_: PoolRound, node: PoolNode) -> bool:
     """Whether `policies.levers.cancel` lets it go."""
     return is_starting(node) and round_.verdict(node) is Verdict.RELEASE
 

@@ -45,7 +45,7 @@ def cancel_starts(draft: PoolDraft) -> None:
         if why is None:
             draft.release(node, Reason.UNINITIALIZED, _step(draft, node))
         else:
-            draft.remark(node, Step(rule=_RULE, text=f"not cancelled: {why}"))
+            draft.remark(node, Step(rule=_RULE, text=f"not called off: {why}"))
 
 
 def _needed(draft: PoolDraft) -> bool:

@@ -191,7 +191,7 @@ def test_a_domain_that_is_not_known_yet_is_not_broken() -> None:
         pool(*FOUR[:3], busy("linked", clique="d1"), booting("new"), forecast=FOUR_WANTED)
     )
     assert named(plan, Verdict.RELEASE) == []
-    assert "cancel: not cancelled: it does not tell its NVLink domain yet" in texts(plan)
+    assert "cancel: not called off: it does not tell its NVLink domain yet" in texts(plan)
 
 
 @pytest.mark.parametrize(
