@@ -210,8 +210,8 @@ def _plan(at: float, busy: float, planned: int) -> pb.ReplicaPlan:
 def _books(busy: float) -> pb.Books:
     hours = 24 * busy * 1.2
     rules = (
-        ("given", "15 GPU-minutes a late minute, utilisation 0.8", True, 1.0, 0.0012),
-        ("setting 1", "4 GPU-minutes a late minute, utilisation 0.95", False, 0.94, 0.0041),
+        ("given", "15 GPU-minutes a late minute, utilization 0.8", True, 1.0, 0.0012),
+        ("setting 1", "4 GPU-minutes a late minute, utilization 0.95", False, 0.94, 0.0041),
         ("hpa-inflight", "HPA on requests in flight, 70 %", False, 1.14, 0.0070),
         ("keda-waiting", "KEDA on waiting requests, 5 a replica", False, 1.31, 0.1890),
     )

@@ -37,6 +37,8 @@ class Asked:
     queries: int = 0
     looks: int = 0
     """Models that the queries named: one query looks at many workloads."""
+    pasts: int = 0
+    """Queries about the past."""
 
 
 async def asked_of(port: int) -> Asked:
@@ -63,6 +65,7 @@ def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:
         return web.json_response(asdict(asked))
 
     async def query_range(_: web.Request) -> web.Response:
+        asked.pasts += 1
         return web.json_response(_matrix([]))
 
     async def hang(_: web.Request) -> web.Response:

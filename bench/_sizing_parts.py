@@ -3,7 +3,7 @@
 import asyncio
 import pickle
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Final
@@ -13,7 +13,9 @@ from typing_extensions import override
 
 from bench import decisions
 from bench._console_fleet import first_round, fleet, records
-from bench._decisions_workloads import lived
+from bench._decisions_workloads import EPOCH, lived
+from bench._rpc_calls import bench_object
+from bench._rpc_source import prometheus
 from bench.forecast_state import lived_through, resident_mib, restored
 from foresail.console.fleet_html import nodes_html, summary_html, workloads_html
 from foresail.console.listing import Asked
@@ -21,13 +23,20 @@ from foresail.explain.decision_log import Bounds
 from foresail.serve.exported import WorkloadSnapshot
 from foresail.serve.link import Published
 from scaler.decision.answers import Reference, TimedOutcome
+from scaler.scope import Scope
 from scaler.serving.state_book import NoStates
+from scaler.sources.catalogue import load
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.prometheus_config import PrometheusConfig
+from scaler.sources.prometheus_feed import PrometheusFeed, PrometheusGroup
 from scaler.state.records import WorkloadState
 from scaler.state.workload_bytes import encode_workload
 
 KIB: Final = 1024.0
 Figures = Mapping[str, float]
 _SERIES_OF_A_WORKLOAD: Final = 2
+_LOOK_SECONDS: Final = 15.0
+_LOOKS_A_MINUTE: Final = 4
 
 
 class _States(NoStates):
@@ -39,6 +48,44 @@ class _States(NoStates):
     @override
     def note(self, state: WorkloadState) -> None:
         self.packed[state.reference] = encode_workload(state)
+
+
+def reads(workloads: int) -> Figures:
+    """A minute's looks at a Prometheus, without what is made of them."""
+    objects = [bench_object(index) for index in range(workloads)]
+    together = [(one.namespace, one.scalerMetadata["model"]) for one in objects]
+    alone = [(model, model) for _, model in together]
+    return {
+        "CPU of reading, a minute, ms": 1000 * asyncio.run(_reads(together)),
+        "the same, each alone in a namespace, ms": 1000 * asyncio.run(_reads(alone)),
+    }
+
+
+async def _reads(workloads: Sequence[tuple[str, str]]) -> float:
+    """CPU seconds of a minute's looks at these namespaces and models."""
+    preset = load("vllm")
+    with prometheus(len(workloads)) as port:
+        url = f"http://127.0.0.1:{port}"
+        config = PrometheusConfig(name="main", url=url, timeout_seconds=60.0, concurrency=4)
+        source = PrometheusSource(config)
+        scopes = (Scope(namespace=namespace, model=model) for namespace, model in workloads)
+        groups: dict[PrometheusGroup, list[PrometheusFeed]] = {}
+        for feed in (source.feed(preset=preset, scope=scope) for scope in scopes):
+            groups.setdefault(feed.group, []).append(feed)
+        begun = 0.0
+        for look in range(1 + _LOOKS_A_MINUTE):
+            if look == 1:  # the first one reads each workload alone
+                begun = process_time()
+            for group, feeds in groups.items():
+                for part in group.parts(feeds):
+                    answers = await group.observe(
+                        [feeds[at] for at in part], now_seconds=EPOCH + _LOOK_SECONDS * look
+                    )
+                    if failed := [one for one in answers if isinstance(one, Exception)]:
+                        raise failed[0]
+        spent = process_time() - begun
+        await source.close()
+    return spent
 
 
 def planned(workloads: int, *, hours: float) -> Figures:

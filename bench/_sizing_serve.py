@@ -13,6 +13,7 @@ from bench._rpc_source import asked_of, prometheus
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 
 _LIVE_SECONDS_MAX = 300.0
+_QUIET_SECONDS = 10.0
 _PERIODS = (15.0, 15.0)
 """KEDA's scale loop and the HPA's."""
 
@@ -20,6 +21,14 @@ _PERIODS = (15.0, 15.0)
 def served(workloads: int, *, seconds: float) -> Mapping[str, float]:
     """What a server takes for live objects that are asked about and looked at every 15 s."""
     return asyncio.run(_served(workloads, seconds))
+
+
+async def _until_pasts_are_read(port: int) -> None:
+    """Wait until no query about the past comes any more: each workload's is read once."""
+    before = -1
+    while (pasts := (await asked_of(port)).pasts) != before:
+        before = pasts
+        await asyncio.sleep(_QUIET_SECONDS)
 
 
 async def _served(workloads: int, seconds: float) -> Mapping[str, float]:
@@ -33,6 +42,7 @@ async def _served(workloads: int, seconds: float) -> Mapping[str, float]:
             keda = pb_grpc.ExternalScalerStub(channel)
             objects = [bench_object(index) for index in range(workloads)]
             await until_live(keda, objects, seconds_max=_LIVE_SECONDS_MAX)
+            await _until_pasts_are_read(port)
             asked = await asked_of(port)
             cpu, tally, begun = server.cpu_seconds(), Tally(), perf_counter()
             await drive(keda, objects, tally, periods=_PERIODS, seconds=seconds)

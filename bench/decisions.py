@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from bench._decisions_workloads import EPOCH, lived
 from bench._report import Row, show
-from foresail.explain import workload as explain
+from foresail.explain import workload, workload_text
 from foresail.explain.decision_keeper import DecisionKeeper
 from foresail.explain.decision_log import Bounds, DecisionLog, Entry
 from scaler.decision.answers import Reference
@@ -146,5 +146,5 @@ def _question(decisions: DecisionLog, number: int, now_seconds: float) -> float:
 def _account_seconds(fleet: Fleet, reference: Reference) -> float:
     status = fleet.status(reference)
     begun = perf_counter()
-    _ = explain.kept(explain.account(status, now_seconds=EPOCH))
+    _ = workload_text.kept(workload.account(status, now_seconds=EPOCH))
     return perf_counter() - begun

@@ -18,7 +18,15 @@ from pathlib import Path
 import structlog
 
 from bench._report import Row, show
-from bench._sizing_parts import Figures, console, controller, forecasts, kept_decisions, planned
+from bench._sizing_parts import (
+    Figures,
+    console,
+    controller,
+    forecasts,
+    kept_decisions,
+    planned,
+    reads,
+)
 from bench._sizing_serve import served
 
 
@@ -84,6 +92,7 @@ def parts(*, quick: bool) -> Sequence[Part]:
     scale = 1 if quick else 4
     return (
         Part(name="serve", measure=partial(served, seconds=seconds), sizes=_of(50, 150, scale)),
+        Part(name="reads", measure=reads, sizes=_of(50, 150, scale)),
         Part(name="plan", measure=partial(planned, hours=hours), sizes=_of(25, 75, scale)),
         Part(name="forecasts", measure=partial(forecasts, days=days), sizes=_of(100, 400, scale)),
         Part(

@@ -21,6 +21,12 @@ def shown(at: tuple[str | int, ...], *, whole: str) -> str:
     return ".".join(map(str, at)) or whole
 
 
+def first_fault(error: ValidationError) -> str:
+    """The first fault, with its place where it has one."""
+    at, why = next(invalid(error))
+    return f"{shown(at, whole='')}: {why}" if at else why
+
+
 def invalid_lines(error: ValidationError, document: Document) -> list[str]:
     """One line a fault, in the order of the file, each with its line number."""
     found = sorted(

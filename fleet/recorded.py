@@ -8,27 +8,15 @@ import yaml
 
 from fleet.cluster.fields import seconds
 from fleet.cluster.follow.json_text import document_of
-from fleet.cluster.kinds import GANG_KINDS, SOURCES, Kind, Record, record_of
+from fleet.cluster.kinds import PLANNING_KINDS, SOURCES, Kind, Record, record_of
 from fleet.cluster.reading import Cluster
 from fleet.documents import Json, is_object, listed, part, text
 from fleet.snapshot import KUBECTL
 
 _KINDS: Final = {
     SOURCES[kind].object_kind: kind
-    for kind in (
-        Kind.NODE,
-        Kind.POD,
-        Kind.SLICE,
-        Kind.CLAIM,
-        Kind.CLASS,
-        Kind.TAINT_RULE,
-        Kind.NODE_POOL,
-        Kind.NODE_CLAIM,
-        Kind.NODE_CLASS,
-        Kind.NODE_CLASS_AUTO,
-        Kind.BUFFER,
-        *(kind for kind in GANG_KINDS if kind is not Kind.POD_GROUP_PLUGIN),
-    )
+    for kind in PLANNING_KINDS
+    if kind is not Kind.POD_GROUP_PLUGIN  # whose objects have the same `kind` as another's
 }
 """By the object's field `kind`."""
 _SUFFIXES: Final = frozenset({".json", ".yaml", ".yml"})

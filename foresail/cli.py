@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from foresail.commands import (
     agents,
+    backtest,
     cost,
     events,
     gpus,
@@ -210,7 +211,7 @@ def _split(asked: str) -> tuple[str, str]:
 def _explain_workload(
     namespace: str, name: str, server: str, token_file: Path | None, at: str | None, *, form: str
 ) -> None:
-    from foresail.explain import workload as explained
+    from foresail.explain import workload_text as explained
     from foresail.explain.asking import accounts
     from scaler.sources.access import secret
 
@@ -244,7 +245,7 @@ def _explain_pod(namespace: str, name: str, server: str, form: str) -> None:
 for _verb in (
     plans.plans,
     replay.replay,
-    replay.backtest,
+    backtest.backtest,
     tune.tune,
     gpus.gpus,
     gpus.fleet,

@@ -12,7 +12,7 @@ from scaler.forecast.horizons import horizons_seconds
 from scaler.forecast.packed import PackedForecaster, SharedForecasters
 from scaler.forecast.trees import Trees
 from scaler.learning.engine import EngineLearner
-from scaler.sources.catalogue import Preset
+from scaler.sources.preset import Preset
 from scaler.trigger import Phase, TriggerSpec
 
 

@@ -60,6 +60,8 @@ class Engine:
     generated_per_second: float = 120
     requests_per_second: float = 2
     awake: bool = True
+    dead: bool = False
+    """No page is answered: a scrape fails, as at an address where nobody listens."""
     grown_seconds: Callable[[], float] = lambda: time.time() - START  # noqa: TID251
     """For how long its counters have grown."""
     # Cumulative share of first tokens at or below so many seconds: the 95th is at 0.75 s.
@@ -125,6 +127,9 @@ class Exporter:
         self._thread.start()
 
     def _answer(self, environ, start_response):
+        if self.engine.dead:
+            start_response("503 Service Unavailable", [])
+            return []
         if self.engine.plain_text:
             environ["HTTP_ACCEPT"] = "text/plain;version=0.0.4"
         return self._pages(environ, start_response)

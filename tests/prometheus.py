@@ -12,7 +12,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,12 +164,26 @@ def free_port() -> int:
             return port
 
 
-def wait_for(condition, what: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
-    """Wait in real time until it holds, and fail the test when it does not."""
+def wait_for(
+    condition,
+    what: str,
+    *,
+    deadline_seconds: float = DEADLINE_SECONDS,
+    seen: Callable[[], str] | None = None,
+) -> None:
+    """Wait in real time until it holds, and fail the test when it does not.
+
+    Args:
+        condition: asked again and again.
+        what: that is waited for.
+        deadline_seconds: reached on failure only.
+        seen: what the failure shows beside that.
+    """
     limit = time.monotonic() + deadline_seconds  # noqa: TID251 - real processes, real time
     while not condition():
         if time.monotonic() > limit:  # noqa: TID251
-            pytest.fail(f"waited {deadline_seconds:g} s for {what}")
+            shown = f"; last seen:\n{seen()}" if seen is not None else ""
+            pytest.fail(f"waited {deadline_seconds:g} s for {what}{shown}")
         time.sleep(0.05)
 
 

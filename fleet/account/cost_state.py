@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet.account.cost_book import CostBook, TokenCost
 from fleet.account.gpu_hours import SERIES_MAX, Cost, Costs, GpuHours, Series
+from fleet.invalid import first_fault
 from fleet.reasons import Reason
 from fleet.tokens import MODELS_MAX, Tokens
 
@@ -97,9 +98,7 @@ def decoded(content: bytes) -> CostBook:
             raise CostStateError(f"format {found}; this program reads {FORMAT}")
         state = _State.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        at = ".".join(map(str, first["loc"]))
-        raise CostStateError(f"{at}: {first['msg']}" if at else first["msg"]) from error
+        raise CostStateError(first_fault(error)) from error
     return CostBook(
         gpu_hours=GpuHours(
             totals=_costs(state.totals),

@@ -213,6 +213,25 @@ GANG_KINDS: Final = (
     Kind.RESOURCE_FLAVOR,
 )
 """What tells of gangs beside their pods; a cluster need have none of them."""
+SNAPSHOT_KINDS: Final = (
+    Kind.NODE,
+    Kind.POD,
+    Kind.SLICE,
+    Kind.CLAIM,
+    Kind.CLASS,
+    Kind.TAINT_RULE,
+    Kind.NODE_POOL,
+    Kind.NODE_CLAIM,
+)
+"""What a snapshot of GPUs and of their starts is made of."""
+PLANNING_KINDS: Final = (
+    *SNAPSHOT_KINDS,
+    Kind.NODE_CLASS,
+    Kind.NODE_CLASS_AUTO,
+    Kind.BUFFER,
+    *GANG_KINDS,
+)
+"""What a plan of nodes is made of."""
 
 
 def record_of(kind: Kind, document: Json) -> Record:

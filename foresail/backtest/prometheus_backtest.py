@@ -37,8 +37,9 @@ from replay.replay_input import Platform
 from replay.start_up import FIVE_MINUTES, Stage, StartUp
 from scaler.errors import ForesailError, SourceMisconfiguredError
 from scaler.scope import Scope
-from scaler.sources.catalogue import Preset, load, shipped
+from scaler.sources.catalogue import load, shipped
 from scaler.sources.page import listed
+from scaler.sources.preset import Preset
 from scaler.spelling import nearest
 
 _SLOW_LEVEL: Final = 0.9

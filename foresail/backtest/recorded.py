@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeVar
 
 from scaler.scope import Scope
 from scaler.signals import Feed
-from scaler.sources.catalogue import Preset
+from scaler.sources.preset import Preset
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.selector import duration, selector

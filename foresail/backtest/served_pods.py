@@ -15,9 +15,10 @@ from fleet.catalogue import Generation, shipped
 from foresail.backtest.recorded import Recorded, Selection
 from scaler.errors import ForesailError
 from scaler.scope import Scope
-from scaler.sources.catalogue import Preset, spellings
+from scaler.sources.preset import Preset
 from scaler.sources.selector import matchers
 from scaler.sources.series import Sample
+from scaler.sources.series_names import spellings
 
 _POD: Final = ("exported_pod", "pod", "kubernetes_pod_name", "pod_name")
 _NAMESPACE: Final = ("exported_namespace", "namespace", "kubernetes_namespace")

@@ -37,12 +37,10 @@ def advise(*, policies: tuple[str, ...], demand: Path | None, **given: Any) -> N
     Of a record (--file) "now" is the newest time stamp in it.
     """
     from foresail.gpus.options import FleetOptions
-    from foresail.policy import advise_command
+    from foresail.policy import command
 
-    options = advise_command.AdviseOptions(
-        fleet=FleetOptions(**given), policies=policies, demand=demand
-    )
-    asyncio.run(advise_command.show(options, cli_options.console(options.fleet.form)))
+    options = command.AdviseOptions(fleet=FleetOptions(**given), policies=policies, demand=demand)
+    asyncio.run(command.show(options, cli_options.console(options.fleet.form)))
 
 
 @click.command(short_help="Order, hold and release GPU nodes as policies say.")

@@ -8,7 +8,7 @@ import click
 
 from foresail.commands import options as cli_options
 from foresail.commands.node_replay import wait
-from foresail.commands.replay import SHAPES, exported, traffic_in, writable
+from foresail.commands.replay_options import SHAPES, exported, traffic_in, writable
 
 _SEEDS_MAX = 20
 

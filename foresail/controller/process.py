@@ -14,9 +14,9 @@ from rich.console import Console
 
 from fleet.catalogue import shipped
 from fleet.cluster.follow.api import PATIENT, Patience
-from fleet.cluster.follow.mirror import PLANNING_KINDS, Mirror, mirrored
+from fleet.cluster.follow.mirror import Mirror, mirrored
 from fleet.cluster.follow.watch import watched
-from fleet.cluster.kinds import Kind
+from fleet.cluster.kinds import PLANNING_KINDS, Kind
 from fleet.snapshot import Known
 from foresail.api.client import client_of
 from foresail.client import Plans

@@ -15,7 +15,8 @@ import structlog
 from kubernetes_asyncio.client import ApiClient
 
 from fleet.cluster.follow.api import PATIENT, Patience
-from fleet.cluster.follow.mirror import PLANNING_KINDS, Mirror, mirrored
+from fleet.cluster.follow.mirror import Mirror, mirrored
+from fleet.cluster.kinds import PLANNING_KINDS
 from foresail.api.change_executor import ChangeExecutor, Ending
 from foresail.api.client import client_of
 from foresail.api.discovering import made_objects

@@ -17,7 +17,7 @@ import orjson
 import structlog
 from typing_extensions import override
 
-from foresail.explain import workload as explain
+from foresail.explain import workload, workload_text
 from foresail.explain.decision_log import HEARTBEAT_SECONDS, DecisionLog, Entry, KeptOfWorkload
 from scaler.clock import Clock
 from scaler.decision.answers import Answer, Reference, Refusal
@@ -128,7 +128,7 @@ class DecisionKeeper(PlanChanges):
                 continue
             self._last[reference] = decided
             try:
-                account = explain.kept(explain.account(known, now_seconds=self._steady()))
+                account = workload_text.kept(workload.account(known, now_seconds=self._steady()))
             except Exception:  # a fault of ours must not end the planner
                 log.exception("decision_not_taken", workload=str(reference))
                 continue
@@ -189,7 +189,7 @@ def _decided(status: WorkloadStatus) -> tuple[object, ...]:
             return (numbers, observation is None, missing, code)
 
 
-def _entry(reference: Reference, at_seconds: float, account: explain.Account | None) -> Entry:
+def _entry(reference: Reference, at_seconds: float, account: workload.Account | None) -> Entry:
     shown = orjson.dumps(without_secrets(dict(reference.metadata)), option=orjson.OPT_SORT_KEYS)
     return Entry(
         workload=f"{reference.namespace}/{reference.name}",

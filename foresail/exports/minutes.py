@@ -20,7 +20,8 @@ from foresail.exports.errors import ExportError
 from foresail.exports.found import FoundSeries, is_gap
 from foresail.exports.labels import NAME
 from foresail.exports.moments import MILLISECONDS_FROM
-from scaler.sources.catalogue import Preset, load, shipped
+from scaler.sources.catalogue import load, shipped
+from scaler.sources.preset import Preset
 
 STEP_SECONDS: Final = 60.0
 MINUTES_MAX: Final = 20_000_000

@@ -8,7 +8,7 @@ from foresail.backtest.recorded import POD_STEP_SECONDS, Selection
 from foresail.exports.minutes import STEP_SECONDS, KeptSeries, spanned
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation
-from scaler.sources.catalogue import Preset
+from scaler.sources.preset import Preset
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import matchers
 from scaler.sources.series import Sample

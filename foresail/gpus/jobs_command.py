@@ -7,8 +7,7 @@ from rich.console import Console
 from fleet.account.lead_times import learned
 from fleet.account.places import Place
 from fleet.account.startups import StartUps
-from fleet.cluster.follow.mirror import KINDS
-from fleet.cluster.kinds import GANG_KINDS
+from fleet.cluster.kinds import GANG_KINDS, SNAPSHOT_KINDS
 from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import FleetSnapshot, Known
@@ -25,7 +24,7 @@ from policies.reading.jobs import jobs_of
 from policies.reading.nodes import NodesSeen
 from policies.reading.runs import gang_ends
 
-JOB_KINDS: Final = (*KINDS, *GANG_KINDS)
+JOB_KINDS: Final = (*SNAPSHOT_KINDS, *GANG_KINDS)
 
 
 async def show(options: FleetOptions, mlflow: MlflowServer | None, console: Console) -> None:

@@ -11,8 +11,8 @@ from kubernetes_asyncio.client import ApiClient
 from fleet.activity import Activity
 from fleet.cluster.follow.api import UnreadableError
 from fleet.cluster.follow.clients import ClusterUnreachableError, connected
-from fleet.cluster.follow.mirror import KINDS, read_cluster
-from fleet.cluster.kinds import Kind
+from fleet.cluster.follow.mirror import read_cluster
+from fleet.cluster.kinds import SNAPSHOT_KINDS, Kind
 from fleet.cluster.reading import Cluster
 from fleet.measured import UnmeasuredError, measured, node_prices
 from fleet.opencost import NodePrice
@@ -46,7 +46,7 @@ NOTHING: Final = Measured()
 
 
 async def read_once(
-    options: FleetOptions, kinds: Sequence[Kind] = KINDS
+    options: FleetOptions, kinds: Sequence[Kind] = SNAPSHOT_KINDS
 ) -> tuple[list[Cluster], list[str]]:
     """The clusters that can be read, and the reasons for the others.
 

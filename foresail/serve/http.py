@@ -15,11 +15,11 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from foresail.clock import wall_clock
-from foresail.explain import workload as explain
+from foresail.explain import workload_text
 from foresail.explain.asked_time import moment_of
 from foresail.explain.decision_keeper import DecisionKeeper, DecisionsUnreadableError
 from foresail.explain.decision_log import KeptOfWorkload
-from foresail.explain.workload import format_time
+from foresail.explain.workload import Account, account, format_time, in_force_at
 from foresail.ports.access import allowed, bearer_token
 from foresail.serve.exported import WorkloadCollector
 from scaler.clock import Clock
@@ -154,9 +154,7 @@ class Pages:
         found = self.loop.statuses_of(namespace, name)
         if not found:
             return _never_asked(namespace, name, self.loop.names_in(namespace))
-        return _shown(
-            request, [explain.account(status, now_seconds=self.clock()) for status in found]
-        )
+        return _shown(request, [account(status, now_seconds=self.clock()) for status in found])
 
     async def _explain_at(
         self, request: web.Request, namespace: str, name: str, at: str
@@ -176,7 +174,7 @@ class Pages:
         except DecisionsUnreadableError as error:
             return web.Response(status=503, text=f"{error}\n")
         accounts = [
-            explain.in_force_at(one.account, moment, one)
+            in_force_at(one.account, moment, one)
             for one in found.decisions
             if one.account is not None
         ]
@@ -204,10 +202,10 @@ class Pages:
         return web.Response(status=403, text=text)
 
 
-def _shown(request: web.Request, accounts: list[explain.Account]) -> web.Response:
+def _shown(request: web.Request, accounts: list[Account]) -> web.Response:
     if "json" in request.headers.get("Accept", "") or request.query.get("format") == "json":
         return web.json_response(accounts)
-    return web.Response(text="\n".join(explain.text(one) for one in accounts))
+    return web.Response(text="\n".join(workload_text.text(one) for one in accounts))
 
 
 def _nothing_kept(namespace: str, name: str, moment: float, found: KeptOfWorkload) -> str:

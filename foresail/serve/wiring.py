@@ -33,10 +33,11 @@ from scaler.serving.feeds import Binding
 from scaler.signals import Feed, LoneGroup
 from scaler.sources.access import Basic, Tls
 from scaler.sources.aws_access import SigV4
-from scaler.sources.catalogue import Preset, gateways, load, shipped
+from scaler.sources.catalogue import gateways, load, shipped
 from scaler.sources.gateway import FeedBehindGateway
 from scaler.sources.google_access import GoogleMetadata
 from scaler.sources.otlp import OtlpConfig, OtlpSource
+from scaler.sources.preset import Preset
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.prometheus_feed import PrometheusFeed

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet.cluster.owners import Workload
+from fleet.invalid import first_fault
 from policies.decide import DecisionState
 from policies.planning.demand import POOLS_MAX, SavedDemand
 from policies.planning.node_planning import PlanningState
@@ -160,9 +161,7 @@ def decode_state(content: bytes) -> PlanningState:
             raise StateRefusedError(f"format {found}; this program reads {FORMAT}")
         state = _State.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        at = ".".join(map(str, first["loc"]))
-        raise StateRefusedError(f"{at}: {first['msg']}" if at else first["msg"]) from error
+        raise StateRefusedError(first_fault(error)) from error
     return PlanningState(
         decisions=DecisionState(started_seconds=state.started_seconds, pools=state.noted),
         seen=NodesSeen(empty_since_seconds=state.empty_since, starting=frozenset(state.starting)),

@@ -1,31 +1,22 @@
 """One reading of a cluster to the pools that the rules see.
 
-Pools are NodePools of Karpenter's and node groups that a node label names. A pool is left out, and
-named, where it cannot be told which of its GPUs pods have: an unknown is no zero. A waiting pod
-that several pools may get is counted in none of them, and named in the steps of each.
+A waiting pod that several pools may get is counted in none of them, and named in the steps of each.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from fleet.account.loading import PodLoad
-from fleet.account.machines import claims_of_nodes
-from fleet.account.node import NodeGpus
-from fleet.account.node_ends import node_ends
-from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.groups import PodGroup
 from fleet.cluster.hardware import Prices
-from fleet.cluster.karpenter import NodeClaim, NodePool
-from fleet.cluster.nodes import Node
 from fleet.cluster.owners import Workload
-from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import FleetSnapshot
 from policies.reading import terms
 from policies.reading.ending import ending_remarks
 from policies.reading.fitting import Candidate, candidate_of
-from policies.reading.gang_objects import GangObjects, UnmadeGang, ends_of
+from policies.reading.gang_objects import GangObjects, ends_of
 from policies.reading.gangs import (
     GangPod,
     by_gang,
@@ -34,7 +25,8 @@ from policies.reading.gangs import (
     missing_pods,
     unmade_demand,
 )
-from policies.reading.nodes import NodeReading, NodesSeen, pool_node
+from policies.reading.nodes import NodesSeen, pool_node
+from policies.reading.pool_objects import PoolObjects, gpus_of, pools_with_gpus
 from policies.reading.waiting import waiting_gangs, waiting_pods
 from policies.situation import LeadTime, NodeStage, PoolState
 
@@ -83,20 +75,6 @@ class Assessment:
     """By the pool's name, with GPUs of it or waiting for them, gangs' among them."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Pool:
-    """A pool, as its objects are put together."""
-
-    name: str
-    record: NodePool | None
-    readings: list[NodeReading] = field(default_factory=list)
-    gpus_per_node: int = 0
-    waiting: list[GangPod] = field(default_factory=list)
-    pods_wait: bool = False
-    unmade: list[UnmadeGang] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Gangs:
     """What is told of gangs beside their pods."""
@@ -114,7 +92,7 @@ def assess(
     now_seconds: float,
 ) -> Assessment:
     """The pools of a cluster with GPUs."""
-    pools, remarks = _pools(cluster, snapshot, beside)
+    pools, remarks = pools_with_gpus(cluster, snapshot, beside.loads, beside.prices.instances)
     candidates = [_candidate(pool) for pool in pools]
     waiting = waiting_pods(cluster, candidates)
     objects = GangObjects(cluster)
@@ -129,8 +107,10 @@ def assess(
             pool.unmade += unmade.by_pool[pool.name]
             pool.remarks += unmade.remarks_by_pool[pool.name]
     remarks += [*waiting.remarks, *(unmade.remarks if unmade is not None else ())]
-    missing = missing_pods(cluster.pods or (), beside.pod_groups, objects, map(_members, pools))
-    gangs = {gang for pool in pools for gang in by_gang(_members(pool))}
+    missing = missing_pods(
+        cluster.pods or (), beside.pod_groups, objects, (pool.members() for pool in pools)
+    )
+    gangs = {gang for pool in pools for gang in by_gang(pool.members())}
     gangs |= {gang.workload for pool in pools for gang in pool.unmade}
     told = _Gangs(
         objects=objects,
@@ -142,7 +122,7 @@ def assess(
     return Assessment(
         pools=tuple(states),
         replicas=_replicas(pools),
-        pods={pool.name: tuple(_members(pool)) for pool in pools},
+        pods={pool.name: tuple(pool.members()) for pool in pools},
         remarks=tuple(remarks),
         seen=NodesSeen(
             empty_since_seconds={
@@ -157,114 +137,7 @@ def assess(
     )
 
 
-def _pools(
-    cluster: Cluster, snapshot: FleetSnapshot, beside: Beside
-) -> tuple[list[_Pool], list[str]]:
-    records = {one.name: one for one in cluster.node_pools or ()}
-    readings = _readings(cluster, snapshot, beside.loads)
-    found, remarks = [], []
-    for name in sorted({*records, *readings}):
-        pool = _Pool(name=name, record=records.get(name), readings=readings.get(name, []))
-        _count_gpus(pool, beside)
-        accounts = [one.account for one in pool.readings if one.account is not None]
-        unread = {one.not_read for one in accounts} - {None}
-        of_gpus = pool.gpus_per_node > 0
-        if of_gpus and cluster.taint_rules is None and _by_dra(cluster, pool.readings):
-            # Else a node would be ordered, and given up as soon as it shows a GPU, again and again.
-            remarks.append(
-                f"pool {name} is left alone: not every DeviceTaintRule was read, so pods may get "
-                "no GPU of its nodes"
-            )
-        elif unread:
-            kinds = ", ".join(sorted(map(str, unread)))
-            remarks.append(f"pool {name} is left alone: no {kinds} was read, so use is unknown")
-        elif of_gpus:
-            found.append(pool)
-    return found, remarks
-
-
-def _by_dra(cluster: Cluster, readings: Iterable[NodeReading]) -> bool:
-    """Whether DRA gives out a pool's GPUs, or may, where it has no node yet that shows them."""
-    shown = [one for one in readings if one.gives_gpus]
-    if not shown:
-        return any(one.of_gpus for one in cluster.classes or ())
-    return any(one.account is not None and one.account.devices for one in shown)
-
-
-def _readings(
-    cluster: Cluster, snapshot: FleetSnapshot, loads: Mapping[str, PodLoad]
-) -> dict[str, list[NodeReading]]:
-    """By pool, the objects of each node and of each claim that has no node yet."""
-    accounts = {one.node: one for one in snapshot.nodes}
-    claims = claims_of_nodes(cluster)
-    pods = {pod.name: pod for pod in cluster.pods or () if not pod.ended}
-    ends = node_ends(cluster)
-    found: dict[str, list[NodeReading]] = defaultdict(list)
-    with_node: set[str] = set()
-    for node in cluster.nodes:
-        claim = claims.get(node.name)
-        if claim is not None:
-            with_node.add(claim.uid)
-        pool = node.pool or (claim.pool if claim is not None else None)
-        account = accounts.get(node.name)
-        if pool is not None and (account is not None or _orders_gpus(claim)):
-            reading = _reading(claim, node, account, pods)
-            found[pool].append(replace(reading, loads=loads, end=ends.get(node.name)))
-    for claim in cluster.node_claims or ():
-        if claim.uid not in with_node and claim.pool is not None and _orders_gpus(claim):
-            found[claim.pool].append(NodeReading(claim=claim, node=None, account=None))
-    return found
-
-
-def _orders_gpus(claim: NodeClaim | None) -> bool:
-    return claim is not None and _claimed_gpus(claim) > 0
-
-
-def _claimed_gpus(claim: NodeClaim) -> int:
-    amounts = [int(of.get(name, 0)) for of in (claim.capacity, claim.requests) for name in WHOLE]
-    return max(amounts)
-
-
-def _reading(
-    claim: NodeClaim | None, node: Node, account: NodeGpus | None, pods: Mapping[str, Pod]
-) -> NodeReading:
-    held: list[tuple[Pod, float]] = []
-    unowned = 0.0
-    for use in account.uses if account is not None else ():
-        if use.placeholder:
-            continue  # it goes as soon as a real pod comes: the room is free
-        pod = pods.get(f"{use.namespace}/{use.pod}")
-        if pod is None:
-            unowned += use.gpus
-        else:
-            held.append((pod, use.gpus))
-    return NodeReading(
-        claim=claim, node=node, account=account, pods=tuple(held), unowned_gpus=unowned
-    )
-
-
-def _count_gpus(pool: _Pool, beside: Beside) -> None:
-    counts = Counter(map(_gpus, pool.readings))
-    counts.pop(0, None)
-    if counts:
-        pool.gpus_per_node = counts.most_common(1)[0][0]
-        if len(counts) > 1:
-            sizes = ", ".join(map(str, sorted(counts)))
-            pool.remarks.append(
-                f"its nodes have {sizes} GPUs; new ones are taken to have {pool.gpus_per_node}"
-            )
-    else:
-        machines = terms.machine_types(pool.record, beside.prices.instances)
-        pool.gpus_per_node = terms.only(one.gpus for one in machines) or 0
-
-
-def _gpus(reading: NodeReading) -> int:
-    if reading.account is not None:
-        return reading.account.gpus
-    return _claimed_gpus(reading.claim) if reading.claim is not None else 0
-
-
-def _candidate(pool: _Pool) -> Candidate:
+def _candidate(pool: PoolObjects) -> Candidate:
     nodes = [one.node for one in pool.readings if one.node is not None]
     return candidate_of(
         pool.name,
@@ -275,21 +148,10 @@ def _candidate(pool: _Pool) -> Candidate:
     )
 
 
-def _members(pool: _Pool) -> list[GangPod]:
-    """The pods that run on the pool or wait for it; one that goes needs no node any more."""
-    placed = [
-        GangPod(pod=pod, gpus=gpus)
-        for one in pool.readings
-        for pod, gpus in one.pods
-        if pod.deleted_seconds is None
-    ]
-    return [*placed, *pool.waiting]
-
-
-def _replicas(pools: Iterable[_Pool]) -> dict[Workload, dict[str, Replicas]]:
+def _replicas(pools: Iterable[PoolObjects]) -> dict[Workload, dict[str, Replicas]]:
     found: dict[Workload, dict[str, Replicas]] = defaultdict(dict)
     for pool in pools:
-        for one in _members(pool):
+        for one in pool.members():
             workload = one.pod.workload
             if workload is None or gang_of(one.pod) is not None:
                 continue
@@ -301,7 +163,7 @@ def _replicas(pools: Iterable[_Pool]) -> dict[Workload, dict[str, Replicas]]:
 
 
 def _state(
-    pool: _Pool,
+    pool: PoolObjects,
     beside: Beside,
     told: _Gangs,
     seen: NodesSeen,
@@ -312,7 +174,7 @@ def _state(
     nodes = tuple(
         pool_node(
             one,
-            _gpus(one) or pool.gpus_per_node,
+            gpus_of(one) or pool.gpus_per_node,
             seen,
             beside.held_until_seconds.get(one.node.name) if one.node is not None else None,
             now_seconds,
@@ -320,7 +182,7 @@ def _state(
         )
         for one in pool.readings
     )
-    pods = _members(pool)
+    pods = pool.members()
     capacity = terms.capacity_type(pool.record, nodes)
     machines = terms.machine_types(pool.record, beside.prices.instances)
     unowned = sum(one.unowned_gpus for one in pool.readings)

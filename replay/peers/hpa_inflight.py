@@ -26,7 +26,7 @@ def _in_flight(seen: Seen, *, target: float) -> tuple[float, float]:
 KINDS = (
     keda_kind(
         name="hpa-inflight",
-        source="HPA on requests in flight, at the 70 % of Knative's target utilisation",
+        source="HPA on requests in flight, at the 70 % of Knative's target utilization",
         knob="share of a replica's profiled concurrency",
         usual=0.7,
         knobs=RATIOS,

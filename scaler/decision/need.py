@@ -187,7 +187,7 @@ def burst(observation: Observation, demand: Demand, supply: int) -> Step | None:
 
 
 def with_headroom(present_need: Step, queue_need: Step, parameters: PlanParameters) -> Step:
-    text = f"present at utilisation {parameters.utilization:g}"
+    text = f"present at utilization {parameters.utilization:g}"
     replicas = max(present_need.replicas / parameters.utilization, queue_need.replicas)
     return Step(rule="headroom", text=text, replicas=replicas)
 
@@ -210,7 +210,7 @@ def ahead(
     headroom = {
         dimension: Step(
             rule="forecast",
-            text=f"{share.text} at utilisation {parameters.utilization:g}",
+            text=f"{share.text} at utilization {parameters.utilization:g}",
             replicas=share.replicas / parameters.utilization,
         )
         for dimension, share in found.items()

@@ -10,7 +10,7 @@ In order:
    every replica on its way counted once;
 3. forecast: the cheapest schedule over the horizon (`scaler.decision.schedule`), or with `quantile`
    that quantile at the lead time, weighted by the forecast's skill, and for the rest of the weight
-   the present ÷ the trigger's utilisation;
+   the present ÷ the trigger's utilization;
 4. burst: while a queue stands nothing is released;
 5. unmeasured: with a part of the signals missing, never below the last plan, and without one (a
    first look, a restart) never below the replicas that are ready;

@@ -3,7 +3,7 @@
 Load 1 is the rate at which the mean ITL reaches its limit. How far below it the tail keeps its
 limit depends on how uneven the traffic is, and only the engine's own histograms show that. Minutes
 and late ones are counted by load, the pool-adjacent-violators algorithm makes their share rise with
-it, and the planned utilisation is where the curve crosses what the objective allows.
+it, and the planned utilization is where the curve crosses what the objective allows.
 """
 
 import math

@@ -11,6 +11,7 @@ class InTurn:
     """Slots that the namespaces which wait get in turn, and within one the first to come.
 
     Where one namespace has hundreds of slow looks, the look of another waits for one of them.
+    `scaler.sources.turns.Turns` is the same for threads, with one slot.
     """
 
     def __init__(self, count: int) -> None:

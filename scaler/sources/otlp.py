@@ -19,12 +19,12 @@ from scaler.errors import SourceUnavailableError
 from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
-from scaler.sources.catalogue import Preset
 from scaler.sources.look_threads import LookThreads, OneLook
 from scaler.sources.otlp_point import Decoded, UndecodableError
 from scaler.sources.otlp_series import SERIES_LABEL, PushedSeries
 from scaler.sources.packing import unpacked
 from scaler.sources.page import listed
+from scaler.sources.preset import Preset
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import check_namespace, narrowing
 from scaler.sources.series import Sample

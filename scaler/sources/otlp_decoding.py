@@ -1,15 +1,8 @@
-"""Decodes requests to export metrics over OTLP to points, named as Prometheus names them.
-
-Presets have Prometheus' names, so that one preset reads a scrape, a Prometheus and OTLP. GenAI
-attributes of the conventions up to 1.36 get their present names here.
-"""
+"""Decodes requests to export metrics over OTLP to points, named as Prometheus names them."""
 
 import math
-import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -18,7 +11,6 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
     ExponentialHistogramDataPoint,
@@ -27,40 +19,28 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     NumberDataPoint,
     ResourceMetrics,
 )
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from scaler.sources.otlp_labels import (
+    TEXT_CHARACTERS_MAX,
+    TOO_MANY,
+    Process,
+    genai_labels,
+    identity_of,
+    label_name,
+    process_of,
+    prometheus_names,
+)
 from scaler.sources.otlp_point import Decoded, Identity, Point, PointKind, UndecodableError
 
 GROUPS_MAX: Final = 10_000
 """Resources, scopes and metrics of one request."""
 POINTS_MAX: Final = 20_000
 """Of one request."""
-ATTRIBUTES_MAX: Final = 128
-"""Of a resource or of a point."""
-ATTRIBUTES_CHARACTERS_MAX: Final = 2**13
-"""Of all names and values of a resource or of a point: each of 20,000 series keeps both."""
-TEXT_CHARACTERS_MAX: Final = 256
-"""Of a name or value, which is cut there: a process reports its whole command line."""
 BUCKETS_MAX: Final = 200
 """The conventions have 14."""
 _DELTA: Final = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 _NO_VALUE: Final = 1
 """The flag of a point that says only that its series has ended."""
-_UNITS: Final = {"s": "_seconds", "ms": "_milliseconds", "By": "_bytes"}
-_RENAMED: Final = {"gen_ai_system": "gen_ai_provider_name"}
-_TOO_MANY: Final = (
-    f"over {ATTRIBUTES_MAX} attributes, or over {ATTRIBUTES_CHARACTERS_MAX} characters of them"
-)
-_OF_PROCESS: Final = {
-    "k8s.cluster.name": "cluster",
-    "k8s.namespace.name": "namespace",
-    "k8s.pod.name": "pod",
-    "service.name": "service_name",
-    "service.namespace": "service_namespace",
-    "service.version": "service_version",
-    "deployment.environment.name": "deployment_environment_name",
-}
-"""Attribute of a process → the label that a scrape of it would have."""
 
 _DataPoint = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 
@@ -102,9 +82,9 @@ class Decoder:
         reported: dict[Identity, int] = {}
         rejected: Counter[str] = Counter()
         for group in request.resource_metrics:
-            process = _process_of(group.resource)
+            process = process_of(group.resource)
             if process is None:
-                rejected[f"a resource with {_TOO_MANY}"] += 1
+                rejected[f"a resource with {TOO_MANY}"] += 1
                 continue
             for scope in group.scope_metrics:
                 for metric in scope.metrics:
@@ -117,7 +97,7 @@ class Decoder:
                             rejected[taken] += 1
         return Decoded(points=tuple(points), reported_ns=reported, rejected=rejected)
 
-    def _taken(self, metric: Metric, process: "_Process", scope: str) -> Iterator[Point | str]:
+    def _taken(self, metric: Metric, process: Process, scope: str) -> Iterator[Point | str]:
         """The points of a metric, or for each why it cannot be taken."""
         name = self._name(metric)
         if name is None:
@@ -126,12 +106,12 @@ class Decoder:
         for one in _points_of(metric):
             if one.flags & _NO_VALUE:
                 continue
-            own, (values, bounds) = _identity(one.attributes), _numbers(one)
+            own, (values, bounds) = identity_of(one.attributes), _numbers(one)
             fault = _temporality_fault(kind, temporality) or _fault(one, kind, values, bounds)
             if own is None or fault:
-                yield fault or _TOO_MANY
+                yield fault or TOO_MANY
                 continue
-            labels = _genai({_label(key): value for key, value in own})
+            labels = genai_labels({label_name(key): value for key, value in own})
             yield Point(
                 name=name,
                 kind=kind,
@@ -149,7 +129,7 @@ class Decoder:
         """The name by which some preset reads the metric; None = nobody does."""
         # Cut before they are remembered: a name may have as many bytes as a request.
         cut = slice(TEXT_CHARACTERS_MAX)
-        for name in _prometheus_names(metric.name[cut], metric.unit[cut]):
+        for name in prometheus_names(metric.name[cut], metric.unit[cut]):
             match metric.WhichOneof("data"):
                 case "histogram" | "exponential_histogram":
                     if any(name + part in self._names for part in ("_bucket", "_sum", "_count")):
@@ -162,20 +142,6 @@ class Decoder:
                     if name in self._names:
                         return name
         return None
-
-
-@lru_cache(maxsize=1024)
-def _prometheus_names(name: str, unit: str) -> tuple[str, ...]:
-    """The names that Prometheus may give a metric, with its unit first."""
-    plain = _label(name)
-    suffix = _UNITS.get(unit, "")
-    return (plain + suffix, plain) if suffix and not plain.endswith(suffix) else (plain,)
-
-
-@lru_cache(maxsize=1024)
-def _label(name: str) -> str:
-    plain = re.sub(r"[^a-zA-Z0-9_:]", "_", name)
-    return _RENAMED.get(plain, plain)
 
 
 def _check_size(request: ExportMetricsServiceRequest, points_max: int) -> None:
@@ -276,70 +242,3 @@ def _fault(
     if isinstance(one, HistogramDataPoint) and not (rise and len(values) == len(bounds) + 3):
         return "buckets that do not fit their bounds, or too many"
     return ""
-
-
-def _genai(labels: dict[str, str]) -> dict[str, str]:
-    """The labels with the requested model, which some instrumentations leave out."""
-    answered = labels.get("gen_ai_response_model")
-    if answered and not labels.get("gen_ai_request_model"):
-        return {**labels, "gen_ai_request_model": answered}
-    return labels
-
-
-@dataclass(frozen=True, slots=True)
-class _Process:
-    """The process that reports."""
-
-    resource: Identity
-    labels: Mapping[str, str]
-    """Those that a scrape of it would have."""
-
-
-def _process_of(resource: Resource) -> _Process | None:
-    """None with too many attributes."""
-    identity = _identity(resource.attributes)
-    if identity is None:
-        return None
-    given = dict(identity)
-    labels = {label: given[key] for key, label in _OF_PROCESS.items() if given.get(key)}
-    names = [given.get("service.namespace"), given.get("service.name")]
-    labels["job"] = "/".join(filter(None, names)) or "unnamed"
-    instance = given.get("service.instance.id") or _machine(given)
-    return _Process(identity, {**labels, "instance": instance} if instance else labels)
-
-
-def _machine(given: dict[str, str]) -> str:
-    names = [given.get("host.name"), given.get("process.pid")]
-    return ":".join(filter(None, names))
-
-
-def _identity(attributes: Sequence[KeyValue]) -> Identity | None:
-    """All attributes in order; None with too many, or too long ones."""
-    if len(attributes) > ATTRIBUTES_MAX:
-        return None
-    cut = slice(TEXT_CHARACTERS_MAX)
-    found = sorted((one.key[cut], _text(one.value)[cut]) for one in attributes)
-    characters = sum(len(name) + len(value) for name, value in found)
-    return None if characters > ATTRIBUTES_CHARACTERS_MAX else tuple(found)
-
-
-def _text(value: AnyValue) -> str:
-    match value.WhichOneof("value"):
-        case "string_value":
-            return value.string_value
-        case "int_value":
-            return str(value.int_value)
-        case "double_value":
-            return str(value.double_value)
-        case "bool_value":
-            return str(value.bool_value).lower()
-        case "array_value":
-            return ",".join(_elements(value))
-        case _:
-            return ""
-
-
-def _elements(value: AnyValue) -> Iterator[str]:
-    for one in value.array_value.values[:ATTRIBUTES_MAX]:
-        # One level: a sender may nest lists without end.
-        yield "" if one.WhichOneof("value") == "array_value" else _text(one)

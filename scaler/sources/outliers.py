@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from scaler.bounds import BOUNDS, outlier
 from scaler.limits import Limit
 from scaler.signals import Absent, Reading, Signal, Value
-from scaler.sources.catalogue import Combine, Preset
 from scaler.sources.page import MatchedSeries
+from scaler.sources.preset import Combine, Preset
 from scaler.sources.series import Exporter
 
 _POOL_REPLICAS: float = BOUNDS[Signal.REPLICAS].most

@@ -10,15 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scaler.signals import Absent, Stale
-from scaler.sources.catalogue import (
-    Asleep,
-    Condition,
-    Kind,
-    MetricSeries,
-    Preset,
-    SignalRule,
-    Starts,
-)
+from scaler.sources.preset import Asleep, Condition, Kind, MetricSeries, Preset, SignalRule, Starts
 from scaler.sources.series import TimeSeries
 
 _View = tuple[tuple[str, str], ...]

@@ -11,7 +11,7 @@ Feeds that differ only in the model are read by one query (`scaler.sources.prome
 from weakref import WeakValueDictionary
 
 from scaler.scope import Scope
-from scaler.sources.catalogue import Preset
+from scaler.sources.preset import Preset
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.prometheus_feed import PrometheusFeed, PrometheusGroup
 from scaler.sources.prometheus_reads import PrometheusReads

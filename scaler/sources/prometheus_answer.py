@@ -7,7 +7,7 @@ from pydantic import FiniteFloat, TypeAdapter
 from typing_extensions import TypedDict
 
 from scaler.limits import Limit, exceeded
-from scaler.sources.prometheus_transport import SERIES_MAX, NoAnswerError
+from scaler.sources.prometheus_response import SERIES_MAX, NoAnswerError
 from scaler.sources.series import SampledSeries
 
 

@@ -18,13 +18,13 @@ from typing import Final
 from scaler.errors import SourceError, SourceUnavailableError
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation
-from scaler.sources.catalogue import Preset
 from scaler.sources.page import listed
+from scaler.sources.preset import Preset
 from scaler.sources.prometheus_past import read_past
 from scaler.sources.prometheus_reads import PrometheusReads
+from scaler.sources.prometheus_response import remarks
 from scaler.sources.prometheus_selection import Selection
 from scaler.sources.prometheus_session import is_of_query
-from scaler.sources.prometheus_transport import remarks
 from scaler.sources.reading import ObservationReader
 from scaler.sources.selector import duration, selector
 from scaler.sources.series import SampledSeries

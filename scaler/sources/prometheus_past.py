@@ -8,7 +8,7 @@ from typing import Final
 from scaler.errors import SourceError
 from scaler.scope import Scope
 from scaler.signals import Observation
-from scaler.sources.catalogue import Preset
+from scaler.sources.preset import Preset
 from scaler.sources.prometheus_reads import PrometheusReads
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import duration

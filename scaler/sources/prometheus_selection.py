@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from scaler.scope import Scope
-from scaler.sources.catalogue import Preset
+from scaler.sources.preset import Preset
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.selector import matchers, selector
 from scaler.sources.series import SampledSeries

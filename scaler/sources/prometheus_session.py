@@ -31,7 +31,7 @@ from scaler.limits import Limit, exceeded
 from scaler.sources.access import Basic, authorization
 from scaler.sources.packing import ENCODING
 from scaler.sources.pause import retry_after_seconds
-from scaler.sources.prometheus_transport import NoAnswerError
+from scaler.sources.prometheus_response import NoAnswerError
 
 _LOGIN_REFUSED = frozenset({401, 403})
 _OF_SERVER = frozenset({401, 404, 429})

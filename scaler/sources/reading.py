@@ -29,9 +29,9 @@ from scaler.signals import (
     Stale,
     Value,
 )
-from scaler.sources.catalogue import HISTOGRAMS, Combine, Condition, Preset, SignalRule
 from scaler.sources.outliers import outliers
 from scaler.sources.page import MatchedSeries, Page, listed
+from scaler.sources.preset import HISTOGRAMS, Combine, Condition, Preset, SignalRule
 from scaler.sources.series import Exporter, Sample, SampledSeries, SeriesStore, quantile
 
 _ASLEEP: Final = "every replica is asleep"

@@ -19,10 +19,10 @@ from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
 from scaler.sources.access import Basic, Tls, authorization
-from scaler.sources.catalogue import Preset
 from scaler.sources.connections import CHUNK_BYTES, Connections
 from scaler.sources.look_threads import LookThreads, OneLook
 from scaler.sources.page import listed
+from scaler.sources.preset import Preset
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import check_namespace
 from scaler.sources.series import Sample

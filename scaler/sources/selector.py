@@ -10,7 +10,7 @@ from typing import Final
 
 from scaler.errors import SourceMisconfiguredError
 from scaler.scope import Scope
-from scaler.sources.catalogue import Preset
+from scaler.sources.preset import Preset
 
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _INTERNAL: Final = "__"

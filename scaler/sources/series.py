@@ -17,7 +17,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from scaler.sources.catalogue import Identity, Preset
+from scaler.sources.preset import Identity, Preset
 
 COUNTER_MAX: Final = 1e15
 """Thirty years of a million tokens a second. A counter that wrapped is above that, and its return

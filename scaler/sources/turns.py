@@ -8,6 +8,7 @@ class Turns:
     """A lock; of the namespaces whose threads wait for it, the one that had it longest ago is next.
 
     Where one namespace has large answers without end, an answer of another waits for one of them.
+    `scaler.serving.slots.InTurn` is the same for tasks of the event loop, with several slots.
     """
 
     def __init__(self) -> None:

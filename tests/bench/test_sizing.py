@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench._sizing_parts import console, controller, planned
+from bench._sizing_parts import console, controller, planned, reads
 from bench.sizing import Line, asked_parts
 
 
@@ -18,6 +18,7 @@ def test_each_part_tells_figures_of_its_own_size() -> None:
     assert 2 * small["link, each look, KiB"] < large["link, each look, KiB"]
     assert large["state of the plan, KiB"] > 0
 
+    assert reads(2)["CPU of reading, a minute, ms"] > 0
     assert controller(8)["controller: a round, CPU ms"] > 0
     assert console(30, hours=0.05)["console: HTML of the page, KiB (25 rows)"] > 10
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner
 
-from fleet.cluster.follow.mirror import PLANNING_KINDS
-from fleet.cluster.kinds import GANG_KINDS, SOURCES, Kind
+from fleet.cluster.kinds import GANG_KINDS, PLANNING_KINDS, SOURCES, Kind
 from foresail.cli import main
 from foresail.controller.policies_in_force import PATH as POLICIES
 from foresail.controller.process import LEASE

@@ -17,7 +17,8 @@ from tests.e2e import dashboard_pictures, day, karpenter, keda, kubernetes, node
 from tests.e2e.bed import ROOT, Bed
 from tests.e2e.node_day_picture import drawn
 from tests.e2e.processes import END_SECONDS
-from tests.e2e.site import IMPATIENT, NAMESPACE, Site
+from tests.e2e.site import IMPATIENT, Site
+from tests.e2e.workload_objects import NAMESPACE
 from tests.prometheus import Job
 
 TRACE = ROOT.parent / "shared" / "data" / "traces" / "servegen_m_mid_10m.csv"

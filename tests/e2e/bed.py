@@ -19,14 +19,13 @@ import yaml
 
 from tests.contracts.certificates import LOOPBACK, Authority
 from tests.e2e.object_watch import ObjectWatch
-from tests.e2e.processes import Program
+from tests.e2e.processes import Program, done_unless_busy
 from tests.prometheus import free_port, wait_for
 
 ROOT = Path(__file__).parents[2]
 MODULES = Path(__file__).parent / "testbed"
 READY_SECONDS = 180.0
 """Reached on failure only."""
-_HANDSHAKES_MAX = 10
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -85,20 +84,23 @@ class Bed:
         Raises:
             RuntimeError: it failed; with what it said.
         """
-        for _ in range(_HANDSHAKES_MAX):
-            done = subprocess.run(
+        what = f"kubectl {' '.join(arguments)}"
+        done = done_unless_busy(
+            lambda: subprocess.run(
                 [self.program("kubernetes", "kubectl"), *arguments],
                 input=text,
                 env={**os.environ, "KUBECONFIG": str(self.kubeconfig("admin"))},
                 capture_output=True,
                 text=True,
                 check=False,
-            )
+            ),
+            what,
             # It waits ten seconds for an API server that has no core, and has asked nothing then.
-            if "TLS handshake timeout" not in done.stderr:
-                break
+            busy=lambda done: "TLS handshake timeout" in done.stderr,
+            deadline_seconds=READY_SECONDS,
+        )
         if done.returncode:
-            raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+            raise RuntimeError(f"{what}: {done.stderr.strip()}")
         return done.stdout
 
     def apply(self, *documents: object) -> None:
@@ -189,8 +191,16 @@ class Bed:
         what: str,
         *,
         seconds: float = READY_SECONDS,
+        seen: Callable[[], str] | None = None,
     ) -> None:
-        """Wait until it holds, or a program that ran has ended; a failure shows the logs."""
+        """Wait until it holds, or a program that ran has ended; a failure shows the logs.
+
+        Args:
+            condition: asked again and again.
+            what: that is waited for.
+            seconds: that it is waited at most.
+            seen: what a failure shows too.
+        """
         watched = [one for one in self.programs.values() if one.runs]
 
         def holds() -> bool:
@@ -203,6 +213,8 @@ class Bed:
         except BaseException:
             for one in self.programs.values():
                 print(f"--- {one.name} ({one.log})\n{one.tail(12)}")  # noqa: T201 pytest shows it
+            if seen is not None:
+                print(seen())  # noqa: T201
             raise
 
     def wait_for_kinds(self) -> None:

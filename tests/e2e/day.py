@@ -21,7 +21,8 @@ from foresail.clock import wall_clock
 from foresail.svg import HEIGHT, WIDTH, Axes, Layer, Plot
 from replay.traces import Trace
 from tests.e2e.engines import LATENCY_SECONDS, Asked, Engines
-from tests.e2e.site import NAMESPACE, Exports, Site
+from tests.e2e.site import Exports, Site
+from tests.e2e.workload_objects import NAMESPACE
 
 NAME, MODEL = "day", "qwen3-32b"
 DAY_SECONDS = 86_400

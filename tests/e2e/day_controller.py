@@ -17,7 +17,8 @@ from kubernetes_asyncio.client import ApiClient
 from fleet.account.gpu_hours import Cost
 from fleet.catalogue import shipped
 from fleet.cluster.follow.clients import connected
-from fleet.cluster.follow.mirror import PLANNING_KINDS, mirrored
+from fleet.cluster.follow.mirror import mirrored
+from fleet.cluster.kinds import PLANNING_KINDS
 from fleet.reasons import Reason
 from fleet.snapshot import Known
 from foresail.api.change_executor import ChangeExecutor

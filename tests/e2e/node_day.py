@@ -33,7 +33,8 @@ from tests.e2e.engines import LATENCY_SECONDS, Engines
 from tests.e2e.karpenter import NODE_CLASS, ONE_GPU
 from tests.e2e.nodes.documents import disruption, node_template, pod_spec
 from tests.e2e.nodes.node_ledger import NodeLedger, node_ledger
-from tests.e2e.site import NAMESPACE, Site, documents
+from tests.e2e.site import Site
+from tests.e2e.workload_objects import NAMESPACE, documents
 from tests.prometheus import free_port
 
 MODEL = "qwen3-32b"

@@ -3,10 +3,14 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.prometheus import wait_for
+
+Done = subprocess.CompletedProcess[str]
 END_SECONDS = 20.0
 """Until a program that was asked to end is killed. An API server with open watches needs four."""
 
@@ -83,6 +87,43 @@ class Program:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
             return process.wait()
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """The process does not run inside, and still holds its ports."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):  # somebody ended it, as a keeper would
+            os.kill(pid, signal.SIGCONT)
+
+
+def done_unless_busy(
+    run: Callable[[], Done], what: str, *, busy: Callable[[Done], bool], deadline_seconds: float
+) -> Done:
+    """Run a program, and run it again where a busy machine kept it from an answer.
+
+    Args:
+        run: runs it to its end.
+        what: it is, for the failure, which shows its last output too.
+        busy: whether its end says no more than that.
+        deadline_seconds: until no further run begins; reached on failure only.
+    """
+    ends: list[Done] = []
+
+    def has_an_answer() -> bool:
+        ends[:] = [run()]
+        return not busy(ends[0])
+
+    wait_for(
+        has_an_answer,
+        what,
+        deadline_seconds=deadline_seconds,
+        seen=lambda: f"{ends[0].stdout}{ends[0].stderr}",
+    )
+    return ends[0]
 
 
 def _proc(pid: int, name: str) -> str:

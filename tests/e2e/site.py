@@ -1,12 +1,9 @@
 """Foresail in its place between a real Prometheus and a real KEDA."""
 
-import copy
 import math
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic  # noqa: TID251 - processes live in real time
 from typing import Any, Protocol
@@ -15,17 +12,22 @@ import requests
 import yaml
 
 from tests.contracts.certificates import Authority
-from tests.e2e.bed import READY_SECONDS, ROOT, Bed
+from tests.e2e.bed import READY_SECONDS, Bed
 from tests.e2e.names import NameServer
 from tests.e2e.pages import PageServer
 from tests.e2e.picker import Picker
 from tests.e2e.processes import Program
+from tests.e2e.workload_objects import (
+    NAMESPACE,
+    deployment,
+    documents,
+    scaled_object,
+    trigger_metadata,
+)
 from tests.prometheus import Job, PrometheusServer, free_port
 
-NAMESPACE = "llm"
 IMPATIENT = {"cooldownPeriod": 1, "initialCooldownPeriod": 1}
 """To zero as soon as KEDA sees nothing asked, and by each poll that it takes for such a one."""
-EXAMPLES = ROOT / "deploy" / "examples"
 ANSWER_SECONDS_MAX = 60
 """No process stands still for so long on a busy machine."""
 SHORT_ANSWER_SECONDS = 6
@@ -256,23 +258,7 @@ class Site:
 
     def deploy(self, name: str, replicas: int = 0, **annotations: str) -> None:
         """A Deployment of pods that ask for a GPU each."""
-        labels = {"app": name}
-        template = {
-            "metadata": {"labels": labels, "annotations": annotations},
-            "spec": {"containers": [engine()], "terminationGracePeriodSeconds": 1},
-        }
-        self.bed.apply(
-            {
-                "apiVersion": "apps/v1",
-                "kind": "Deployment",
-                "metadata": {"name": name, "namespace": NAMESPACE},
-                "spec": {
-                    "replicas": replicas,
-                    "selector": {"matchLabels": labels},
-                    "template": template,
-                },
-            }
-        )
+        self.bed.apply(deployment(name, replicas, annotations))
 
     def scale(
         self,
@@ -301,26 +287,18 @@ class Site:
             beside: another trigger.
             metadata: of the trigger, in place of the example's; None = left out.
         """
-        (made,) = documents("scaledobject.yaml")
-        made = copy.deepcopy(made)
-        made["metadata"]["name"] = name
-        made["spec"]["scaleTargetRef"]["name"] = name
-        made["spec"] |= {
-            "pollingInterval": 1,
-            "minReplicaCount": 0,
-            **({} if fallback else {"fallback": None}),
-            **(spec or {}),
-        }
-        made["spec"] = {key: value for key, value in made["spec"].items() if value is not None}
-        if behavior is not None:
-            made["spec"]["advanced"] = (
-                {"horizontalPodAutoscalerConfig": {"behavior": behavior}} if behavior else {}
+        faster = {"pollingInterval": 1, "minReplicaCount": 0}
+        without_fallback = {} if fallback else {"fallback": None}
+        self.bed.apply(
+            scaled_object(
+                name,
+                self.metadata(**metadata),
+                spec={**faster, **without_fallback, **(spec or {})},
+                behavior=behavior,
+                push=push,
+                beside=beside,
             )
-        (trigger,) = made["spec"]["triggers"]
-        trigger["type"] = "external-push" if push else "external"
-        trigger["metadata"] = self.metadata(**metadata)
-        made["spec"]["triggers"] += [beside] if beside is not None else []
-        self.bed.apply(made)
+        )
 
     def stops(self, name: str) -> None:
         """Let the cooldown of an object be short until its Deployment is at zero.
@@ -335,10 +313,7 @@ class Site:
 
     def metadata(self, **changes: str | None) -> dict[str, str]:
         """The example's, for the picker's model; one request running is one replica."""
-        (made,) = documents("scaledobject.yaml")
-        (trigger,) = made["spec"]["triggers"]
-        metadata = {
-            **trigger["metadata"],
+        here = {
             # The example's, asked of our name server.
             "scalerAddress": f"dns://{self._names.address}/{SERVICE}:{self.port}",
             "mode": "act",
@@ -349,9 +324,8 @@ class Site:
             "utilization": "1",
             "leadTime": "1s",
             "hold": "0s",
-            **changes,
         }
-        return {key: text for key, text in metadata.items() if text is not None}
+        return trigger_metadata(**{**here, **changes})
 
     def forget(self, name: str) -> None:
         """Take the ScaledObject and its Deployment away."""
@@ -378,11 +352,12 @@ class Site:
             last = self.replicas(name)
             return last == wanted
 
-        try:
-            self.bed.wait(there, f"{name} at {wanted}", seconds=seconds)
-        except BaseException:
-            print(f"{name} is at {last}:\n{self.page(f'/explain/{NAMESPACE}/{name}')}")  # noqa: T201
-            raise
+        self.bed.wait(
+            there,
+            f"{name} at {wanted}",
+            seconds=seconds,
+            seen=lambda: f"{name} is at {last}:\n{self.page(f'/explain/{NAMESPACE}/{name}')}",
+        )
 
     @contextmanager
     def recording(self, name: str) -> Iterator[Record]:
@@ -433,30 +408,5 @@ class Site:
         return self.bed.read(_path(name))
 
 
-def engine() -> dict[str, Any]:
-    """A container that asks for a GPU."""
-    return {
-        "name": "engine",
-        "image": "engine",
-        "resources": {"limits": {"nvidia.com/gpu": "1"}},
-    }
-
-
-def documents(name: str) -> list[dict[str, Any]]:
-    """The objects of one example file."""
-    return [one for one in yaml.safe_load_all((EXAMPLES / name).read_text()) if one]
-
-
 def _path(deployment: str) -> str:
     return f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{deployment}"
-
-
-@contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    """The process does not run inside, and still holds its ports."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):  # somebody ended it, as a keeper would
-            os.kill(pid, signal.SIGCONT)

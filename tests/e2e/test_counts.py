@@ -6,7 +6,8 @@ from time import monotonic  # noqa: TID251 - processes live in real time
 
 import pytest
 
-from tests.e2e.site import NAMESPACE, Site
+from tests.e2e.site import Site
+from tests.e2e.workload_objects import NAMESPACE
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 

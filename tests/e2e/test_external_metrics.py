@@ -20,7 +20,7 @@ from tests.e2e.conftest import BUILT
 from tests.e2e.pages import PageServer
 from tests.e2e.picker import Picker
 from tests.e2e.processes import Program
-from tests.e2e.site import documents, engine
+from tests.e2e.workload_objects import documents, engine
 from tests.prometheus import Job, PrometheusServer, free_port
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time

@@ -12,7 +12,8 @@ import pytest
 
 from bench._faults_row import Observe
 from tests.contracts.certificates import Authority
-from tests.e2e.site import Record, Site, frozen
+from tests.e2e.processes import frozen
+from tests.e2e.site import Record, Site
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 

@@ -19,9 +19,11 @@ from tests.contracts.certificates import Authority
 from tests.e2e.bed import Bed
 from tests.e2e.conftest import made_bed, made_site
 from tests.e2e.keda_load import KedaLoad
-from tests.e2e.site import ADDRESSES, NAMESPACE, SERVICE, Site, frozen
+from tests.e2e.processes import frozen
+from tests.e2e.site import ADDRESSES, SERVICE, Site
 from tests.e2e.test_faults import scale_downs, serving, spec_failures
 from tests.e2e.wall_clock import WallClock
+from tests.e2e.workload_objects import NAMESPACE
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 

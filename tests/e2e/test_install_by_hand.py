@@ -28,7 +28,8 @@ from tests.e2e.claims_webhook import USER
 from tests.e2e.conftest import BUILT
 from tests.e2e.names import NameServer
 from tests.e2e.processes import Program
-from tests.e2e.site import SERVICE, Record, engine
+from tests.e2e.site import SERVICE, Record
+from tests.e2e.workload_objects import engine
 from tests.exporter import Engine, served
 from tests.prometheus import Job, PrometheusServer, free_port, wait_for
 

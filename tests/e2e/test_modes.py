@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.bed import READY_SECONDS
-from tests.e2e.site import NAMESPACE, SHORT_ANSWER_SECONDS, Site, frozen
+from tests.e2e.processes import frozen
+from tests.e2e.site import SHORT_ANSWER_SECONDS, Site
+from tests.e2e.workload_objects import NAMESPACE
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 

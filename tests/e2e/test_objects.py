@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.e2e.site import NAMESPACE, Site, engine
+from tests.e2e.site import Site
+from tests.e2e.workload_objects import NAMESPACE, engine
 
 _RIGHT = "did you mean 'leadTime'"
 pytestmark = pytest.mark.looptime(False)  # processes live in real time

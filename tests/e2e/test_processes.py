@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import Program
+from tests.e2e.processes import Done, Program, done_unless_busy
 from tests.prometheus import wait_for
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
@@ -34,3 +34,20 @@ def test_a_program_that_does_not_end_is_killed_with_what_it_started(tmp_path: Pa
 
     assert program.stop() == -signal.SIGKILL
     wait_for(lambda: not Path(f"/proc/{sleeper}/exe").exists(), "what it started to end")
+
+
+def test_a_program_that_a_busy_machine_kept_from_an_answer_is_run_again() -> None:
+    ends = iter([Done([], 1, "", "busy"), Done([], 1, "", "busy"), Done([], 1, "", "refused")])
+
+    done = done_unless_busy(
+        lambda: next(ends), "it", busy=lambda done: done.stderr == "busy", deadline_seconds=60
+    )
+
+    assert done.stderr == "refused"
+
+
+def test_a_program_that_never_answers_is_shown_with_its_last_output() -> None:
+    ends = iter([Done([], 1, "", "first"), Done([], 1, "out ", "last")])
+
+    with pytest.raises(pytest.fail.Exception, match=r"for it; last seen:\n(out last|first)$"):
+        done_unless_busy(lambda: next(ends), "it", busy=lambda _: True, deadline_seconds=0)

@@ -107,11 +107,11 @@ def test_a_pod_that_has_just_begun_had_no_time_to_do_anything() -> None:
     )
 
 
-def test_utilisation_stands_in_where_the_profiling_counters_are_missing() -> None:
+def test_utilization_stands_in_where_the_profiling_counters_are_missing() -> None:
     engine = [series(0, 0.0)]
-    utilisation = [series(0, 0.9), series(1, 0.9)]  # of GPU 0 the engine knows better
+    utilization = [series(0, 0.9), series(1, 0.9)]  # of GPU 0 the engine knows better
 
-    activity = activity_of([engine, utilisation], WINDOW_SECONDS)
+    activity = activity_of([engine, utilization], WINDOW_SECONDS)
 
     assert activity.hosts["n1"].busy == {"GPU-gpu-0": False, "GPU-gpu-1": True}
 

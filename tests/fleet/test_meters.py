@@ -54,21 +54,20 @@ def meter(tmp_path: Path) -> Callable[..., Meter]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "server", "asked"),
+    ("kind", "has_v2", "asked"),
     [
-        pytest.param("LangFuse", MeterServer(), ["/api/public/v2/metrics"], id="langfuse-v2"),
+        pytest.param("LangFuse", True, ["/api/public/v2/metrics"], id="langfuse-v2"),
         pytest.param(
-            "LangFuse", MeterServer(has_v2=False),
+            "LangFuse", False,
             ["/api/public/v2/metrics", *["/api/public/metrics/daily"] * 2], id="langfuse-daily",
         ),
-        pytest.param("LangSmith", MeterServer(), ["/api/v1/runs/stats"], id="langsmith"),
+        pytest.param("LangSmith", True, ["/api/v1/runs/stats"], id="langsmith"),
     ],
 )  # fmt: skip
 async def test_tokens_and_dollars_by_model_are_the_same_by_each_written_api(
-    meter: Callable[..., Meter], kind: str, server: MeterServer, asked: list[str]
+    meter: Callable[..., Meter], kind: str, has_v2: bool, asked: list[str]
 ) -> None:
-    server.calls = CALLS
-    async with serving(server):
+    async with serving(MeterServer(calls=CALLS, has_v2=has_v2)) as server:
         read = await read_meters((meter(server, kind),), 600, NOW)
 
     assert read.remarks == ()
@@ -140,37 +139,37 @@ async def test_a_written_429_is_asked_again_after_the_time_that_it_says(
     ("refusals", "why"),
     [
         pytest.param(
-            [web.Response(status=429, headers={"Retry-After": "3600"})],
+            lambda: [web.Response(status=429, headers={"Retry-After": "3600"})],
             "asked too often (429): it may be asked again in 3600 s", id="longer-than-we-wait",
         ),
         pytest.param(
-            [web.Response(status=429, headers={"Retry-After": "0"}) for _ in range(3)],
+            lambda: [web.Response(status=429, headers={"Retry-After": "0"}) for _ in range(3)],
             "asked too often (429), 3 times: ask less often", id="without-end",
         ),
         pytest.param(
-            [web.Response(status=500, text=f"\x1b[2J {KEY.partition(':')[2]} failed")],
+            lambda: [web.Response(status=500, text=f"\x1b[2J {KEY.partition(':')[2]} failed")],
             "api/public/v2/metrics: 500 \\x1b[2J … failed", id="an-error-page-with-the-key",
         ),
         pytest.param(
-            [web.Response(status=302, headers={"Location": "/login"})],
+            lambda: [web.Response(status=302, headers={"Location": "/login"})],
             "api/public/v2/metrics: 302", id="a-login-page",
         ),
-        pytest.param([web.Response(text="[]")], "no answer of its API", id="no-object"),
-        pytest.param([web.Response(text="[" * 99_999)], "LangFuse http", id="deep"),
+        pytest.param(lambda: [web.Response(text="[]")], "no answer of its API", id="no-object"),
+        pytest.param(lambda: [web.Response(text="[" * 99_999)], "LangFuse http", id="deep"),
         pytest.param(
-            [web.Response(body=b" " * (8 * 2**20 + 1))], "an answer of over 8388608 bytes",
+            lambda: [web.Response(body=b" " * (8 * 2**20 + 1))], "an answer of over 8388608 bytes",
             id="large",
         ),
         pytest.param(
-            [web.Response(status=404), web.Response(status=404)],
+            lambda: [web.Response(status=404), web.Response(status=404)],
             "api/public/metrics/daily: 404", id="no-such-server",
         ),
     ],
 )  # fmt: skip
 async def test_what_a_written_meter_refuses_is_a_remark_without_the_key_and_never_zero(
-    meter: Callable[..., Meter], refusals: list[web.Response], why: str
+    meter: Callable[..., Meter], refusals: Callable[[], list[web.Response]], why: str
 ) -> None:
-    async with serving(MeterServer(calls=CALLS, refusals=list(refusals))) as server:
+    async with serving(MeterServer(calls=CALLS, refusals=refusals())) as server:
         langsmith = meter(server, "LangSmith")
         read = await read_meters((meter(server),), 600, NOW)
         # One that fails takes nothing from the other.

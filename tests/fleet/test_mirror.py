@@ -7,9 +7,9 @@ import pytest
 from kubernetes_asyncio.client import ApiClient, Configuration
 
 from fleet.cluster.follow.api import Patience, UnreadableError
-from fleet.cluster.follow.mirror import KINDS, Mirror, mirrored, read_cluster
+from fleet.cluster.follow.mirror import Mirror, mirrored, read_cluster
 from fleet.cluster.follow.watch import Listed, Unavailable
-from fleet.cluster.kinds import SOURCES, Kind
+from fleet.cluster.kinds import SNAPSHOT_KINDS, SOURCES, Kind
 from tests.fleet.api_server import ApiServer
 from tests.fleet.objects import claim, node, pod, resource_slice
 from tests.scheduler.objects import taint_rule
@@ -102,7 +102,7 @@ async def test_a_mirror_follows_its_cluster(server: ApiServer, client: ApiClient
 async def test_node_claims_and_buffers_are_followed_where_they_are_asked_for(
     server: ApiServer, client: ApiClient
 ) -> None:
-    kinds = (*KINDS, Kind.NODE_CLAIM, Kind.BUFFER)
+    kinds = (*SNAPSHOT_KINDS, Kind.NODE_CLAIM, Kind.BUFFER)
     claim_of_node = {"metadata": {"name": "h100-x7kq2", "labels": {}}}
     server.serve(SOURCES[Kind.NODE_CLAIM].path, "NodeClaim", claim_of_node)
     async with mirrored(client, "c1", asyncio.Event(), QUICK, kinds) as mirror:
@@ -159,7 +159,7 @@ async def test_what_is_stale_is_shown_and_said_to_be(server: ApiServer, client: 
     async with mirrored(client, "c1", asyncio.Event(), QUICK) as mirror:
         await until(lambda: mirror.trouble is None)
         await server.stop()
-        await until(lambda: len(mirror.cluster.remarks) == len(KINDS))
+        await until(lambda: len(mirror.cluster.remarks) == len(SNAPSHOT_KINDS))
 
         assert len(mirror.cluster.nodes) == 1
         assert all("/a" in remark for remark in mirror.cluster.remarks)

@@ -21,7 +21,8 @@ from prometheus_client import CollectorRegistry
 from foresail.cli import main
 from foresail.explain.decision_keeper import WAITING_MAX, DecisionKeeper
 from foresail.explain.decision_log import DecisionLog
-from foresail.explain.workload import Account, account, advice, text
+from foresail.explain.workload import Account, account
+from foresail.explain.workload_text import advice, text
 from foresail.serve.exported import WorkloadCollector
 from foresail.serve.http import FrontState, Pages
 from foresail.serve.pace import planning_settings
@@ -199,7 +200,7 @@ async def test_an_answer_is_shown_with_the_steps_that_made_it() -> None:
 
     lines = site.lines()
 
-    # (4000 ÷ 1000 + 500 ÷ 500) ÷ utilisation 0.8 = 6.25
+    # (4000 ÷ 1000 + 500 ÷ 500) ÷ utilization 0.8 = 6.25
     assert lines[0] == "llm/qwen: 7 replicas, active, read 5 s ago"
     assert lines[1].startswith("decision of 2026-03-03 00:00:15Z")
     assert any(line.split()[1] == "present" for line in lines[2:])
@@ -341,7 +342,7 @@ async def test_objectives_are_shown_beside_the_measured_p95_and_as_without_effec
 @pytest.mark.parametrize(
     ("reading", "state", "replicas", "condition"),
     [
-        # (2000 ÷ 1000 + 500 ÷ 500) ÷ utilisation .8 = 3.75
+        # (2000 ÷ 1000 + 500 ÷ 500) ÷ utilization .8 = 3.75
         pytest.param(Value(value=2000.0, at_seconds=EPOCH + 30), "value", 4, None, id="value"),
         # 500 ÷ 500 ÷ .8 = 1.25
         pytest.param(Value(value=0.0, at_seconds=EPOCH + 30), "zero", 2, None, id="zero"),

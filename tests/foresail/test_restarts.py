@@ -34,7 +34,7 @@ from tests.prometheus import DEADLINE_SECONDS, free_port, wait_for
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
-# 600 prompt tokens/s at 100 a replica keep 6 busy; at utilisation 0.5 that is 12 and the queue.
+# 600 prompt tokens/s at 100 a replica keep 6 busy; at utilization 0.5 that is 12 and the queue.
 METADATA = {
     "scalerAddress": "foresail:6500",
     "model": "llama",

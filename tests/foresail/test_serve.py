@@ -31,7 +31,7 @@ SHORT_SECONDS = 8
 """An age limit for answers that tests wait for: longer than two scrapes of a busy machine, which a
 renamed series needs to have a rate."""
 # Per engine: 7 running, 5 waiting, 600 computed and 120 generated tokens/s. With 350 prompt
-# tokens/s a replica 1.7 are busy, and a reactive rule at utilisation 0.5 asks for 3.4: 4 replicas,
+# tokens/s a replica 1.7 are busy, and a reactive rule at utilization 0.5 asks for 3.4: 4 replicas,
 # also where a busy machine makes the measured rates a tenth larger or smaller. The queue adds less.
 METADATA = {
     "scalerAddress": "foresail:6500",
@@ -97,6 +97,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made.settings.write_text(settings_text(made))
         configure(made)
         server.start()
+        # The models that a source has are looked up once a minute.
+        scraped = 'count({__name__=~"(ray_)?vllm[:_]num_requests_running"})'
+        wait_for(lambda: server.value(scraped) == len(engines), "a scrape of each engine")
         yield made
         server.kill()
 

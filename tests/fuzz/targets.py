@@ -47,7 +47,7 @@ from scaler.sources.otlp_decoding import Decoder
 from scaler.sources.otlp_point import UndecodableError
 from scaler.sources.otlp_series import PushedSeries
 from scaler.sources.prometheus_answer import series_of_answer
-from scaler.sources.prometheus_transport import NoAnswerError
+from scaler.sources.prometheus_response import NoAnswerError
 from scaler.sources.reading import ObservationReader
 from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
 from scaler.state.feed_bytes import decode_feed

@@ -172,7 +172,7 @@ def test_without_sums_what_is_served_under_a_queue_corrects_the_figures() -> Non
     assert "no ITL histogram" in made.evidence
 
 
-def test_late_first_tokens_near_the_limit_lower_the_planned_utilisation() -> None:
+def test_late_first_tokens_near_the_limit_lower_the_planned_utilization() -> None:
     calm, uneven = stage(), stage()
     for each in (calm, uneven):
         each.minutes(600, 4.0, 4.6)  # 65 and 75 % of 6.15 a second

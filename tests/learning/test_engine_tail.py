@@ -1,4 +1,4 @@
-"""The share of late requests by load, and the utilisation that keeps an objective."""
+"""The share of late requests by load, and the utilization that keeps an objective."""
 
 import pytest
 

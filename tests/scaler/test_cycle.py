@@ -218,7 +218,7 @@ def plan_of(site: Site, entry: Entry) -> ReplicaPlan:
 
 
 def replicas(entry: Entry) -> int:
-    """At utilisation 0.8 and 1000 tokens/s a replica."""
+    """At utilization 0.8 and 1000 tokens/s a replica."""
     outcome = entry.current()
     assert isinstance(outcome, Answer), outcome
     return outcome.replicas
@@ -587,7 +587,7 @@ async def test_a_cycle_yields_one_plan_for_each_workload_and_none_that_changes()
         made = {plan.reference: plan for plan in plans}
 
         assert made.keys() == {first.reference, second.reference, failing.reference}
-        # 1600 tokens/s at 1000 a replica and utilisation 0.8 are two replicas.
+        # 1600 tokens/s at 1000 a replica and utilization 0.8 are two replicas.
         assert [made[one.reference].timed.outcome for one in (first, second, failing)] == [
             Answer(replicas=2, active=True, made_at_seconds=site.wall()),
             Answer(replicas=1, active=True, made_at_seconds=site.wall()),

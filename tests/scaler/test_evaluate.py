@@ -197,7 +197,7 @@ def test_series_beside_the_planned_ones_are_forecast_where_the_operator_asks() -
 def test_a_chosen_setting_is_in_force_and_its_reason_is_a_step() -> None:
     story = Story()
     story.parameters = replace(PARAMETERS, tuning=Tuning(corrects=True, chooses=True))
-    # 8 replicas' load at the given utilisation of .8 need 10.
+    # 8 replicas' load at the given utilization of .8 need 10.
     assert replicas(story.sees(0, prompt=8000)) == 10
     shadows = story.cycle_state.shadows
     assert shadows is not None
@@ -213,7 +213,7 @@ def test_a_chosen_setting_is_in_force_and_its_reason_is_a_step() -> None:
     plan = story.cycle_state.plan
     assert plan is not None
     (step,) = [step for step in plan.steps if step.rule == "setting"]
-    assert step.text.startswith("no forecast, utilisation 0.5, hold 15m: the cheapest that kept")
+    assert step.text.startswith("no forecast, utilization 0.5, hold 15m: the cheapest that kept")
 
 
 def test_shadows_take_a_minute_of_usable_looks_and_no_others() -> None:

@@ -130,7 +130,7 @@ def test_a_forecast_that_does_not_reach_the_lead_time_says_so_and_is_not_below_h
 def test_a_forecast_without_earned_skill_is_shown_and_not_used(
     skill: float | None, why: str
 ) -> None:
-    # 3600 ÷ 1000 ÷ utilisation 0.8 = 4.5, and the forecast's 40 replicas are ignored
+    # 3600 ÷ 1000 ÷ utilization 0.8 = 4.5, and the forecast's 40 replicas are ignored
     plan, _ = decide(seen(), asked(prompt=3600), outlook(skill, work=40), PARAMETERS, BEGUN)
 
     assert plan.desired == 5
@@ -167,7 +167,7 @@ def test_the_weight_of_a_forecast_is_shown() -> None:
     assert plan_of(plan, "forecast") == (
         "40% of q0.9 in 5m: the forecast, skill -6%; "
         "the rest 8,000 prompt + 0 generated tokens/s (metadata, sum of 8.00 and 0.00) "
-        "at utilisation 0.8"
+        "at utilization 0.8"
     )
 
 

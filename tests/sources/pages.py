@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from scaler.sources.catalogue import Preset
+from scaler.sources.preset import Preset
 from scaler.sources.series import Sample
 from scaler.sources.text_format import PageLines, samples_of
 

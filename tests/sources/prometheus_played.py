@@ -13,8 +13,9 @@ from scaler.sources.access import Tls
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_answer import series_of_answer
 from scaler.sources.prometheus_config import PrometheusConfig
+from scaler.sources.prometheus_response import NoAnswerError
 from scaler.sources.prometheus_session import translated
-from scaler.sources.prometheus_transport import NoAnswerError, Transport
+from scaler.sources.prometheus_transport import Transport
 from scaler.sources.refused_time import RefusedTime
 from scaler.sources.series import SampledSeries
 

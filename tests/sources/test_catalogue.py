@@ -4,6 +4,7 @@ import pytest
 
 from scaler.signals import Signal
 from scaler.sources import catalogue
+from scaler.sources.series_names import spellings
 
 GOOD = """
 engine: x
@@ -96,14 +97,14 @@ def test_a_fault_in_a_preset_is_named_with_its_place(good: str, bad: str, place:
     ids=["no colon", "gauge", "counter"],
 )
 def test_spellings_follow_from_the_one_name(name: str, spelled: set[str]) -> None:
-    assert set(catalogue.spellings(name)) == spelled
+    assert set(spellings(name)) == spelled
 
 
 def test_no_two_series_share_a_spelling() -> None:
     for name in catalogue.shipped():
         preset = catalogue.load(name)
         own = set(preset.spelled.values())
-        assert sum(len(catalogue.spellings(each)) for each in own) == len(preset.spelled)
+        assert sum(len(spellings(each)) for each in own) == len(preset.spelled)
 
 
 def test_the_past_is_read_without_buckets_but_with_the_mean_time_between_tokens() -> None:

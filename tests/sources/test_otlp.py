@@ -20,7 +20,8 @@ from scaler.signals import Absent, Observation, Signal, Stale
 from scaler.sources import otlp
 from scaler.sources.catalogue import load, shipped
 from scaler.sources.otlp import BusyError, OtlpConfig, OtlpSource
-from scaler.sources.otlp_decoding import ATTRIBUTES_MAX, Decoder
+from scaler.sources.otlp_decoding import Decoder
+from scaler.sources.otlp_labels import ATTRIBUTES_MAX
 from scaler.sources.otlp_point import Decoded, UndecodableError
 from scaler.sources.otlp_series import PushedSeries
 from tests.sources.otlp_requests import (

@@ -166,17 +166,16 @@ async def until(
 
 
 async def looked_back(feed: Feed, begin_seconds: float) -> list[Observation]:
-    """What was to be seen at each moment since then, also where a busy core looked at none.
+    """What was to be seen at each moment from then until now, also where a busy core saw none.
 
     Args:
         feed: that has looked at nothing later.
         begin_seconds: Unix time.
     """
-    moments = int((now() - begin_seconds) / MOMENT_SECONDS)
-    return [
-        await feed.observe(now_seconds=begin_seconds + MOMENT_SECONDS * number)
-        for number in range(moments + 1)
-    ]
+    end_seconds = now()
+    moments = int((end_seconds - begin_seconds) / MOMENT_SECONDS)
+    at = [begin_seconds + MOMENT_SECONDS * number for number in range(moments + 1)]
+    return [await feed.observe(now_seconds=moment) for moment in (*at, end_seconds)]
 
 
 def has_rates(observation: Observation) -> bool:
@@ -252,12 +251,13 @@ async def test_a_common_query_answers_as_each_query_alone(live: Live) -> None:
 async def test_series_renamed_in_mid_run_leave_no_hole(
     live: Live, feed_of: Callable[..., Feed]
 ) -> None:
+    engine = live.exporters["renamed"].engine
+    engine.plain_text, engine.kv_name = True, "gpu_cache_usage_perc"
+    old = ("read by its old name: vllm:gpu_cache_usage_perc",)
     feed = feed_of(live.server, "renamed")
-    before = (await until(feed, has_steady_rates))[-1]
-    assert before.remarks == ("read by its old name: vllm:gpu_cache_usage_perc",)
+    before = (await until(feed, lambda o: has_steady_rates(o) and o.remarks == old))[-1]
 
     # As an upgrade of prometheus_client and of vLLM would: `vllm_` for `vllm:`, `kv_` for `gpu_`.
-    engine = live.exporters["renamed"].engine
     engine.plain_text = False
     engine.kv_name = "kv_cache_usage_perc"
     seen = await until(feed, lambda o: has_rates(o) and not o.remarks)
@@ -286,11 +286,13 @@ async def test_a_counter_renamed_in_mid_run_keeps_its_rate(
 async def test_an_exporter_that_died_is_stale_then_absent_and_never_zero(
     live: Live, feed_of: Callable[..., Feed]
 ) -> None:
+    engine = live.exporters["dying"].engine
+    engine.dead = False
     feed = feed_of(live.server, "dying")
     await until(feed, has_rates)
 
     begin = now()
-    live.exporters["dying"].stop()
+    engine.dead = True
     await until(feed, lambda o: isinstance(o.readings[Signal.RUNNING], Absent))
 
     seen = await looked_back(feed_of(live.server, "dying"), begin)
@@ -304,11 +306,13 @@ async def test_an_exporter_that_died_is_stale_then_absent_and_never_zero(
 
 
 async def test_nan_is_not_zero(live: Live, feed_of: Callable[..., Feed]) -> None:
+    engine = live.exporters["nan"].engine
+    engine.waiting = 5
     feed = feed_of(live.server, "nan")
-    await until(feed, has_rates)
+    await until(feed, lambda o: has_rates(o) and o.value(Signal.WAITING) == 5)
 
     begin = now()
-    live.exporters["nan"].engine.waiting = float("nan")
+    engine.waiting = float("nan")
     await until(feed, lambda o: o.value(Signal.WAITING) is None)
 
     seen = await looked_back(feed_of(live.server, "nan"), begin)

@@ -4,7 +4,8 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Final
@@ -17,7 +18,8 @@ from aiohttp import web
 from scaler.errors import SourceError
 from scaler.scope import Scope
 from scaler.signals import Absent, Observation, Signal
-from scaler.sources.catalogue import Preset, load
+from scaler.sources.catalogue import load
+from scaler.sources.preset import Preset
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.prometheus_feed import FEEDS_MAX, HALVED_SECONDS, SAMPLES_MAX, WELL_LOOKS
@@ -40,6 +42,8 @@ NAMES: Final = (
     "n\nl",
 )
 """Of models: parts, patterns and quotes of others."""
+TIMEOUT_SECONDS: Final = 60.0
+"""Longer than a core may be busy with other things."""
 
 
 def feeds_of(
@@ -248,11 +252,14 @@ class Served(Stub):
 
     store: Store = field(default_factory=Store)
     fault: str = ""
+    hanging: Callable[[], None] = lambda: None
+    """Called where an answer does not come."""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         form = parse_qs(await request.text())
         bad = self.fault and "bad" in form["query"][0]
         if bad and self.fault == "hangs":
+            self.hanging()
             await self.hung_up.wait()
         if bad and self.fault == "422":
             error = {"status": "error", "errorType": "execution", "error": "too many samples"}
@@ -262,18 +269,34 @@ class Served(Stub):
         return web.Response(text=json.dumps(answer) + " " * (2**17 if bad else 0))
 
 
+@pytest.fixture
+def pass_timeout(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let the timeout of a read pass at once, in a loop that else lives in real time."""
+    passed_seconds = 0.0
+    real = time.monotonic  # noqa: TID251 - the clock of the loop
+
+    def pass_it() -> None:
+        nonlocal passed_seconds
+        passed_seconds += TIMEOUT_SECONDS
+        monkeypatch.setattr(
+            asyncio.get_running_loop(), "time", lambda passed=passed_seconds: real() + passed
+        )
+
+    return pass_it
+
+
 @pytest.mark.looptime(False)  # sockets and threads take real time
 @pytest.mark.parametrize("fault", ["too large", "422", "hangs"])
 async def test_honest_feeds_are_read_at_the_next_moment_after_a_fault_of_another(
-    fault: str,
+    fault: str, pass_timeout: Callable[[], None]
 ) -> None:
     names = ("a", "b", "bad")
-    async with serving(Served(store=Store([waiting(name, 7) for name in names]))) as stub:
+    store = Store([waiting(name, 7) for name in names])
+    async with serving(Served(store=store, hanging=pass_timeout)) as stub:
         config = PrometheusConfig(
             name="main",
             url=stub.url,
-            # Longer than a core may be busy with other things, for those that do not hang.
-            timeout_seconds=25 if fault == "hangs" else 60,
+            timeout_seconds=TIMEOUT_SECONDS,
             concurrency=2,
             body_bytes_max=2**17,
         )

@@ -16,12 +16,12 @@ from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.limits import Limit
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Signal
-from scaler.sources import prometheus_transport
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
 from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
+from scaler.sources.prometheus_response import LARGE_TURNS
 from tests.sources.prometheus_stub import NOTHING, Stub, waiting
 
 # Sockets and threads take real time.
@@ -384,11 +384,11 @@ async def test_a_large_answer_that_waits_for_another_is_counted(
     stub.body = f'{{"data":{{"result":[{",".join([series] * 8000)}]}}}}'
     feed = feed_of(stub.url, concurrency=4)
 
-    assert prometheus_transport._LARGE.take("another", seconds_max=60)
+    assert LARGE_TURNS.take("another", seconds_max=60)
     reads = [asyncio.create_task(feed.observe(now_seconds=100)) for _ in range(4)]
-    while not prometheus_transport._LARGE.waiting():
+    while not LARGE_TURNS.waiting():
         await asyncio.sleep(0.01)
-    prometheus_transport._LARGE.give_back()
+    LARGE_TURNS.give_back()
     await asyncio.gather(*reads)
 
     assert limits_exceeded() == {Limit.LARGE_ANSWERS}

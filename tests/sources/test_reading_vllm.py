@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from scaler.limits import Limit
 from scaler.signals import Absent, Observation, Signal, Stale, Value
-from scaler.sources.catalogue import load, spellings
+from scaler.sources.catalogue import load
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.series import Sample
+from scaler.sources.series_names import spellings
 from tests.sources.pages import MODEL, histogram, sample, samples_on, series
 
 VLLM = load("vllm")

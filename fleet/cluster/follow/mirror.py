@@ -15,29 +15,10 @@ from kubernetes_asyncio.client import ApiClient
 from fleet.cluster.fields import Json
 from fleet.cluster.follow.api import PATIENT, Patience, Resource, UnreadableError, pages
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
-from fleet.cluster.kinds import GANG_KINDS, SOURCES, Kind, Record, record_of
+from fleet.cluster.kinds import SNAPSHOT_KINDS, SOURCES, Kind, Record, record_of
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 
-KINDS: Final = (
-    Kind.NODE,
-    Kind.POD,
-    Kind.SLICE,
-    Kind.CLAIM,
-    Kind.CLASS,
-    Kind.TAINT_RULE,
-    Kind.NODE_POOL,
-    Kind.NODE_CLAIM,
-)
-"""What a snapshot of GPUs and of their starts is made of."""
-PLANNING_KINDS: Final = (
-    *KINDS,
-    Kind.NODE_CLASS,
-    Kind.NODE_CLASS_AUTO,
-    Kind.BUFFER,
-    *GANG_KINDS,
-)
-"""What a plan of nodes is made of."""
 NEEDED: Final = frozenset({Kind.NODE, Kind.POD, Kind.SLICE, Kind.CLAIM})
 """A snapshot without them would be wrong, unless the cluster does not have the kind."""
 
@@ -49,7 +30,10 @@ def gpu_record_of(kind: Kind, document: Json) -> Record | None:
 
 
 async def read_cluster(
-    client: ApiClient, name: str, patience: Patience = PATIENT, kinds: Sequence[Kind] = KINDS
+    client: ApiClient,
+    name: str,
+    patience: Patience = PATIENT,
+    kinds: Sequence[Kind] = SNAPSHOT_KINDS,
 ) -> Cluster:
     """A cluster's records, read once.
 
@@ -95,7 +79,7 @@ class Mirror:
     name: str
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set with every change; the waiting side clears it."""
-    kinds: Sequence[Kind] = KINDS
+    kinds: Sequence[Kind] = SNAPSHOT_KINDS
     _records: dict[Kind, dict[str, Record]] = field(default_factory=dict)
     _trouble: dict[Kind, Unavailable] = field(default_factory=dict)
 
@@ -156,7 +140,7 @@ async def mirrored(
     name: str,
     news: asyncio.Event,
     patience: Patience = PATIENT,
-    kinds: Sequence[Kind] = KINDS,
+    kinds: Sequence[Kind] = SNAPSHOT_KINDS,
 ) -> AsyncIterator[Mirror]:
     """A mirror that follows the kinds of its cluster while the context is open."""
     mirror = Mirror(name, news, kinds)

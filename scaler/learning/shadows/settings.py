@@ -113,7 +113,7 @@ def _setting(candidate: _Candidate, given: Setting, pinned: frozenset[str]) -> S
 
 
 def setting_text(setting: Setting) -> str:
-    """A setting in words, such as `15 GPU-minutes a late minute, utilisation 0.95, hold 5m`."""
+    """A setting in words, such as `15 GPU-minutes a late minute, utilization 0.95, hold 5m`."""
     if not setting.forecasts:
         what = "no forecast"
     elif setting.late_minute_cost is None:
@@ -121,4 +121,4 @@ def setting_text(setting: Setting) -> str:
     else:
         what = f"{setting.late_minute_cost:g} GPU-minutes a late minute"
     hold = format_duration(setting.hold_seconds)
-    return f"{what}, utilisation {setting.utilization:.2g}, hold {hold}"
+    return f"{what}, utilization {setting.utilization:.2g}, hold {hold}"

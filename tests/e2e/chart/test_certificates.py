@@ -18,8 +18,8 @@ import yaml
 
 from scaler.rpc import externalscaler_pb2, externalscaler_pb2_grpc
 from tests.e2e.chart.helm import CHART, Helm, of_kind
-from tests.e2e.processes import Program
-from tests.prometheus import free_port, wait_for
+from tests.e2e.processes import Done, Program, done_unless_busy
+from tests.prometheus import DEADLINE_SECONDS, free_port, wait_for
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
@@ -27,7 +27,6 @@ CHART_MADE = CHART / "ci" / "chart-certificates.yaml"
 HOST = "foresail.foresail.svc.cluster.local"
 ANSWER_SECONDS_MAX = 120.0
 """Reached on failure only."""
-TRIES = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,23 +53,26 @@ class Served:
             stub = externalscaler_pb2_grpc.ExternalScalerStub(channel)
             return stub.GetMetricSpec(asked, timeout=ANSWER_SECONDS_MAX, wait_for_ready=True)
 
-    def plans_read_by(self, secret: str) -> subprocess.CompletedProcess[str]:
+    def plans_read_by(self, secret: str) -> Done:
         """The command of `helm test`, for a server on loopback."""
         options = {"ca": "ca.crt", "certificate": "tls.crt", "key": "tls.key"}
         files = [f"--{name}={self.file(secret, key)}" for name, key in options.items()]
         command = [sys.executable, "-m", "foresail.cli", "plans", *files, "-o", "json"]
-        for _ in range(TRIES):
-            done = subprocess.run(
+        return done_unless_busy(
+            lambda: subprocess.run(
                 [*command, f"--server=127.0.0.1:{self.plans}", f"--server-name={HOST}"],
                 capture_output=True,
                 text=True,
                 check=False,
                 timeout=ANSWER_SECONDS_MAX,
-            )
+            ),
+            "foresail plans",
             # It waits ten seconds for an answer, and a server without a core has none then.
-            if not any(code in done.stderr for code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")):
-                break
-        return done
+            busy=lambda done: any(
+                code in done.stderr for code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+            ),
+            deadline_seconds=DEADLINE_SECONDS,
+        )
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from typing import Any
 from click.testing import CliRunner
 
 from foresail.cli import main
-from foresail.clock import steady_clock
 from tests.e2e.bed import READY_SECONDS, Bed
+from tests.e2e.processes import Done, done_unless_busy
 
 Json = dict[str, Any]
 NAMESPACE = "ml"
@@ -36,15 +36,20 @@ class GangCluster:
         """What `foresail fleet --jobs` reads, by kind and name."""
         command = ["fleet", "--jobs", "-o", "json", "--kubeconfig"]
         command += [str(self.bed.kubeconfig("admin"))]
-        deadline = steady_clock() + READY_SECONDS
-        while True:
-            result = CliRunner().invoke(main, command)
-            if result.exit_code == 0:
-                (cluster,) = json.loads(result.stdout)["clusters"]
-                return {f"{one['kind']} {one['name']}": one for one in cluster["jobs"]}
+
+        def run() -> Done:
+            result = CliRunner().invoke(main, command, catch_exceptions=False)
+            return Done(command, result.exit_code, result.stdout, result.stderr)
+
+        done = done_unless_busy(
+            run,
+            "the jobs that the verb reads",
             # A busy API server may not have answered in time, which the verb says and no more.
-            assert isinstance(result.exception, SystemExit), result.exc_info
-            assert steady_clock() < deadline, result.output
+            busy=lambda done: done.returncode != 0,
+            deadline_seconds=READY_SECONDS,
+        )
+        (cluster,) = json.loads(done.stdout)["clusters"]
+        return {f"{one['kind']} {one['name']}": one for one in cluster["jobs"]}
 
     def until(self, name: str, **figures: object) -> Json:
         """Wait until a job has these figures; the job."""
@@ -78,11 +83,7 @@ class GangCluster:
             found = self.jobs().get(name, {})
             return holds(found)
 
-        try:
-            self.bed.wait(there, what)
-        except BaseException:
-            print(f"{name} is {found}")  # noqa: T201 pytest shows it
-            raise
+        self.bed.wait(there, what, seen=lambda: f"{name} is {found}")
         return found
 
     def pods(self, selector: str) -> list[Json]:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from foresail.clock import steady_clock, wall_clock
+from foresail.clock import wall_clock
 from tests.e2e import kubernetes
 from tests.e2e.bed import READY_SECONDS, ROOT, Bed
 from tests.e2e.karpenter import EIGHT_GPUS, GPU
 from tests.e2e.nodes.node_cluster import NodeCluster, holds
+from tests.e2e.processes import done_unless_busy
 from tests.e2e.wall_clock import WallClock
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
@@ -58,21 +59,22 @@ class Reader:
         """
         self._clock.set(ahead_seconds)
         command = [sys.executable, "-m", "foresail.cli", verb, "-o", "json", "--kubeconfig"]
-        deadline = steady_clock() + READY_SECONDS
-        while True:
-            done = subprocess.run(
+        done = done_unless_busy(
+            lambda: subprocess.run(
                 [*command, str(self._kubeconfig), *arguments],
                 env={"PYTHONPATH": str(ROOT), **self._clock.environment},
                 check=False,
                 capture_output=True,
                 text=True,
-            )
-            if done.returncode == 0:
-                found: dict[str, Any] = json.loads(done.stdout)
-                return found
+            ),
+            f"foresail {verb}",
             # A busy API server may not have answered in time, which the verb says and no more.
-            assert "Traceback" not in done.stderr, done.stderr
-            assert steady_clock() < deadline, done.stderr
+            busy=lambda done: done.returncode != 0 and "Traceback" not in done.stderr,
+            deadline_seconds=READY_SECONDS,
+        )
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
 
 @pytest.fixture(scope="module")

@@ -35,15 +35,24 @@ def test_a_node_claim_is_deleted_only_while_it_is_the_one_that_was_meant(
     nodes.wait_initialized(pool, 1)
     (claim,) = nodes.claims(pool)
     name, uid = claim["metadata"]["name"], claim["metadata"]["uid"]
+    node = claim["status"]["nodeName"]
 
     with pytest.raises(requests.HTTPError) as refused:
         nodes.delete_claim(name, uid="another")
     assert refused.value.response.status_code == requests.codes.conflict
+    (left,) = nodes.claims(pool)
+    assert left["metadata"]["uid"] == uid
+    assert "deletionTimestamp" not in left["metadata"]
     nodes.delete_claim(name, uid=uid)
-    # Not before: Karpenter would delete it too, and be first where we are late.
-    nodes.scale_pool(pool, 0)
 
-    nodes.wait(lambda: not nodes.claims(pool) and not nodes.nodes(pool), "the node to go")
+    # The pool keeps its size: Karpenter orders another, of another name.
+    nodes.wait(
+        lambda: (
+            node not in nodes.names(pool)
+            and all(one["metadata"]["uid"] != uid for one in nodes.claims(pool))
+        ),
+        f"{node} to go",
+    )
 
 
 def test_a_deployment_that_shrinks_gives_up_the_pod_of_the_lowest_deletion_cost(

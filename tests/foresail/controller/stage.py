@@ -9,9 +9,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from fleet.cluster.follow.api import Identity
-from fleet.cluster.follow.mirror import PLANNING_KINDS, Mirror
+from fleet.cluster.follow.mirror import Mirror
 from fleet.cluster.follow.watch import Changed, Gone, Listed, Unavailable
-from fleet.cluster.kinds import Kind, record_of
+from fleet.cluster.kinds import PLANNING_KINDS, Kind, record_of
 from foresail.controller.controller import Clocks, Connections, Controller
 from foresail.controller.election import Election
 from foresail.controller.known_plans import KnownPlans

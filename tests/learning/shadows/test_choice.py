@@ -252,9 +252,9 @@ def test_a_pinned_figure_is_the_same_in_every_setting(
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        (SETTING, "15 GPU-minutes a late minute, utilisation 0.8, hold 5m"),
-        (replace(SETTING, late_minute_cost=None), "q0.9, utilisation 0.8, hold 5m"),
-        (replace(SETTING, forecasts=False), "no forecast, utilisation 0.8, hold 5m"),
+        (SETTING, "15 GPU-minutes a late minute, utilization 0.8, hold 5m"),
+        (replace(SETTING, late_minute_cost=None), "q0.9, utilization 0.8, hold 5m"),
+        (replace(SETTING, forecasts=False), "no forecast, utilization 0.8, hold 5m"),
     ],
     ids=["cost", "quantile", "reactive"],
 )

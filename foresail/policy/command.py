@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fleet.cluster.follow.mirror import PLANNING_KINDS
+from fleet.cluster.kinds import PLANNING_KINDS
 from foresail.clock import wall_clock
 from foresail.gpus.options import FleetOptions, reference_data
 from foresail.gpus.reading import read_once

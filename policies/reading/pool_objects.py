@@ -1,0 +1,168 @@
+"""The objects of each pool with GPUs: its NodePool, and its nodes with what runs there.
+
+Pools are NodePools of Karpenter's and node groups that a node label names. A pool is left out, and
+named, where it cannot be told which of its GPUs pods have: an unknown is no zero.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from fleet.account.loading import PodLoad
+from fleet.account.machines import claims_of_nodes
+from fleet.account.node import NodeGpus
+from fleet.account.node_ends import node_ends
+from fleet.cluster.gpu_resources import WHOLE
+from fleet.cluster.karpenter import NodeClaim, NodePool
+from fleet.cluster.nodes import Node
+from fleet.cluster.pods import Pod
+from fleet.cluster.reading import Cluster
+from fleet.instances import Instance
+from fleet.snapshot import FleetSnapshot
+from policies.reading import terms
+from policies.reading.gang_objects import UnmadeGang
+from policies.reading.gangs import GangPod
+from policies.reading.nodes import NodeReading
+
+
+@dataclass(slots=True, kw_only=True)
+class PoolObjects:
+    """A pool, as its objects are put together."""
+
+    name: str
+    record: NodePool | None
+    readings: list[NodeReading] = field(default_factory=list)
+    gpus_per_node: int = 0
+    waiting: list[GangPod] = field(default_factory=list)
+    pods_wait: bool = False
+    """Pods wait that may get a node of it, also such as no pool counts."""
+    unmade: list[UnmadeGang] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def members(self) -> list[GangPod]:
+        """The pods that run on the pool or wait for it; one that goes needs no node any more."""
+        placed = [
+            GangPod(pod=pod, gpus=gpus)
+            for one in self.readings
+            for pod, gpus in one.pods
+            if pod.deleted_seconds is None
+        ]
+        return [*placed, *self.waiting]
+
+
+def pools_with_gpus(
+    cluster: Cluster,
+    snapshot: FleetSnapshot,
+    loads: Mapping[str, PodLoad],
+    instances: Mapping[str, Instance],
+) -> tuple[list[PoolObjects], list[str]]:
+    """The pools by name, and remarks on those that are left out.
+
+    Args:
+        cluster: one reading.
+        snapshot: the GPUs of the same reading.
+        loads: what is known of pods' loading, by their UID.
+        instances: machine types by name, for pools without a node.
+    """
+    records = {one.name: one for one in cluster.node_pools or ()}
+    readings = _readings(cluster, snapshot, loads)
+    found, remarks = [], []
+    for name in sorted({*records, *readings}):
+        pool = PoolObjects(name=name, record=records.get(name), readings=readings.get(name, []))
+        _count_gpus(pool, instances)
+        accounts = [one.account for one in pool.readings if one.account is not None]
+        unread = {one.not_read for one in accounts} - {None}
+        of_gpus = pool.gpus_per_node > 0
+        if of_gpus and cluster.taint_rules is None and _by_dra(cluster, pool.readings):
+            # Else a node would be ordered, and given up as soon as it shows a GPU, again and again.
+            remarks.append(
+                f"pool {name} is left alone: not every DeviceTaintRule was read, so pods may get "
+                "no GPU of its nodes"
+            )
+        elif unread:
+            kinds = ", ".join(sorted(map(str, unread)))
+            remarks.append(f"pool {name} is left alone: no {kinds} was read, so use is unknown")
+        elif of_gpus:
+            found.append(pool)
+    return found, remarks
+
+
+def _readings(
+    cluster: Cluster, snapshot: FleetSnapshot, loads: Mapping[str, PodLoad]
+) -> dict[str, list[NodeReading]]:
+    """By pool, the objects of each node and of each claim that has no node yet."""
+    accounts = {one.node: one for one in snapshot.nodes}
+    claims = claims_of_nodes(cluster)
+    pods = {pod.name: pod for pod in cluster.pods or () if not pod.ended}
+    ends = node_ends(cluster)
+    found: dict[str, list[NodeReading]] = defaultdict(list)
+    with_node: set[str] = set()
+    for node in cluster.nodes:
+        claim = claims.get(node.name)
+        if claim is not None:
+            with_node.add(claim.uid)
+        pool = node.pool or (claim.pool if claim is not None else None)
+        account = accounts.get(node.name)
+        if pool is not None and (account is not None or _orders_gpus(claim)):
+            reading = _reading(claim, node, account, pods)
+            found[pool].append(replace(reading, loads=loads, end=ends.get(node.name)))
+    for claim in cluster.node_claims or ():
+        if claim.uid not in with_node and claim.pool is not None and _orders_gpus(claim):
+            found[claim.pool].append(NodeReading(claim=claim, node=None, account=None))
+    return found
+
+
+def _reading(
+    claim: NodeClaim | None, node: Node, account: NodeGpus | None, pods: Mapping[str, Pod]
+) -> NodeReading:
+    held: list[tuple[Pod, float]] = []
+    unowned = 0.0
+    for use in account.uses if account is not None else ():
+        if use.placeholder:
+            continue  # it goes as soon as a real pod comes: the room is free
+        pod = pods.get(f"{use.namespace}/{use.pod}")
+        if pod is None:
+            unowned += use.gpus
+        else:
+            held.append((pod, use.gpus))
+    return NodeReading(
+        claim=claim, node=node, account=account, pods=tuple(held), unowned_gpus=unowned
+    )
+
+
+def _by_dra(cluster: Cluster, readings: Iterable[NodeReading]) -> bool:
+    """Whether DRA gives out a pool's GPUs, or may, where it has no node yet that shows them."""
+    shown = [one for one in readings if one.gives_gpus]
+    if not shown:
+        return any(one.of_gpus for one in cluster.classes or ())
+    return any(one.account is not None and one.account.devices for one in shown)
+
+
+def _count_gpus(pool: PoolObjects, instances: Mapping[str, Instance]) -> None:
+    counts = Counter(map(gpus_of, pool.readings))
+    counts.pop(0, None)
+    if counts:
+        pool.gpus_per_node = counts.most_common(1)[0][0]
+        if len(counts) > 1:
+            sizes = ", ".join(map(str, sorted(counts)))
+            pool.remarks.append(
+                f"its nodes have {sizes} GPUs; new ones are taken to have {pool.gpus_per_node}"
+            )
+    else:
+        machines = terms.machine_types(pool.record, instances)
+        pool.gpus_per_node = terms.only(one.gpus for one in machines) or 0
+
+
+def gpus_of(reading: NodeReading) -> int:
+    if reading.account is not None:
+        return reading.account.gpus
+    return _claimed_gpus(reading.claim) if reading.claim is not None else 0
+
+
+def _claimed_gpus(claim: NodeClaim) -> int:
+    amounts = [int(of.get(name, 0)) for of in (claim.capacity, claim.requests) for name in WHOLE]
+    return max(amounts)
+
+
+def _orders_gpus(claim: NodeClaim | None) -> bool:
+    return claim is not None and _claimed_gpus(claim) > 0
