@@ -14,6 +14,7 @@ from fleet.reasons import Reason
 from policies.node_plan import NodeDecision, NodePlan, PoolPlan, Step, Verdict
 from policies.policy.pool_policy import PoolPolicy
 from policies.rules.budget import keep_within_ceilings
+from policies.rules.cancel import cancel_starts
 from policies.rules.constants import RuleConstants
 from policies.rules.draft import PoolDraft, Rule, is_empty
 from policies.rules.ending import replace_ending
@@ -39,6 +40,7 @@ RULES: Final[tuple[Rule, ...]] = (
     hedge,
     keep_new_nodes,
     release_surplus,
+    cancel_starts,
     keep_within_ceilings,
     order_nothing_back,
     rank_replicas,

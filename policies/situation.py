@@ -66,6 +66,9 @@ class PoolNode:
     stage: NodeStage
     stage_since_seconds: float
     ordered_seconds: float
+    cancellable: bool = True
+    """Until it is initialized, its start can be called off; False = Karpenter did not make it, or
+    it was initialized before."""
     pods: tuple[NodePod, ...] = ()
     empty_since_seconds: float | None = None
     """Since when it is initialized and no pod has a GPU of it; None = it is not empty, or is out of
@@ -196,6 +199,8 @@ class PoolState:
     labels: Mapping[str, str] = field(default_factory=dict)
     workloads: tuple[Workload, ...] = ()
     """That run on it, or are planned for it."""
+    pods_wait: bool = False
+    """Pods wait that may get a node of it, also such as are not counted in its demand."""
     waiting_pod: tuple[str, str] | None = None
     """UID and name of one pod that waits for a node of it: what it is like tells a pool without
     nodes what to order."""

@@ -44,7 +44,7 @@ class Outcome:
 
 
 def outcome_of(start: NodeStart, weight: float) -> Outcome | None:
-    """The outcome of a start; None = it is under way, or was not watched.
+    """The outcome of a start; None = it is under way or called off, or was not watched.
 
     Of those that had ended when they were first read only the successful are left to see.
     """
@@ -53,7 +53,7 @@ def outcome_of(start: NodeStart, weight: float) -> Outcome | None:
     if start.gpus_seconds is not None:
         lasted = start.gpus_seconds - start.created_seconds
         return Outcome(launched=True, gave_gpus=True, seconds=lasted, weight=weight)
-    if start.ended_seconds is None:
+    if start.ended_seconds is None or start.called_off:
         return None
     launched = start.launched_seconds is not None
     limit = LAUNCH_LIMIT_SECONDS if not launched else REGISTRATION_LIMIT_SECONDS

@@ -93,8 +93,10 @@ class NodeStart:
     seen_seconds: float | None = None
     """The last reading that found it before pods could have its GPUs."""
     ended_seconds: float | None = None
-    """When it was gone before pods could have its GPUs, as a reading found: no capacity, or too
-    slow. Its time is a lower bound."""
+    """When it was gone before pods could have its GPUs, as a reading found: no capacity, too slow,
+    or called off. Its time is a lower bound."""
+    called_off: bool = False
+    """A plan let it go while it started: that says nothing of how many starts fail."""
 
     @property
     def place(self) -> Place:

@@ -3,7 +3,7 @@
 Timestamps are those of the API server's objects, to the second.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -48,6 +48,17 @@ class StartUps:
             machines = list(_node_starts(cluster, known, now_seconds))
             result = replace(result, nodes=self.nodes.read(machines, now_seconds))
         return result
+
+    def with_called_off(self, uids: Collection[str]) -> "StartUps":
+        """With the machines under way that a plan lets go, by the UID of their NodeClaims."""
+        found = {
+            uid: replace(one, called_off=True)
+            for uid in uids
+            if (one := self.nodes.starting.get(uid)) is not None
+        }
+        if not found:
+            return self
+        return replace(self, nodes=replace(self.nodes, starting={**self.nodes.starting, **found}))
 
 
 def _pod_starts(pod: Pod, nodes: Mapping[str, Node]) -> Iterator[PodStart]:

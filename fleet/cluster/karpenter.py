@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
 
+from fleet.annotations import DO_NOT_DISRUPT
 from fleet.cluster.field_managers import git_owner_of, git_tool, managers_of
 from fleet.cluster.fields import (
     Condition,
@@ -67,6 +68,8 @@ class NodeClaim:
 
     name: str
     uid: str
+    version: str = ""
+    """Changes with each change of the object; empty = it was not told."""
     labels: Mapping[str, str]
     created_seconds: float | None = None
     deleted_seconds: float | None = None
@@ -94,6 +97,8 @@ class NodeClaim:
     conditions: tuple[Condition, ...] = ()
     for_drivers: bool = False
     """It was bought for pods that ask for devices by ResourceClaims."""
+    do_not_disrupt: bool = False
+    """Its Node will say so from its registration on."""
 
     @property
     def instance_type(self) -> str | None:
@@ -199,6 +204,7 @@ def node_claim_of(document: Json) -> NodeClaim:
     return NodeClaim(
         name=name_of(document),
         uid=text(metadata, "uid") or "",
+        version=text(metadata, "resourceVersion") or "",
         labels=labels,
         created_seconds=seconds(metadata, "creationTimestamp"),
         deleted_seconds=seconds(metadata, "deletionTimestamp"),
@@ -215,6 +221,7 @@ def node_claim_of(document: Json) -> NodeClaim:
         machine_image=text(status, "imageID"),
         conditions=conditions(status),
         for_drivers=bool(text(part(metadata, "annotations"), _REQUESTED_DRIVERS)),
+        do_not_disrupt=text(part(metadata, "annotations"), DO_NOT_DISRUPT) == "true",
     )
 
 

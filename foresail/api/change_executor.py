@@ -18,9 +18,10 @@ from kubernetes_asyncio.client import ApiClient
 
 from fleet.cluster.fields import UnreadableObjectError, listed
 from fleet.cluster.follow.api import UnreadableError, document_at
-from fleet.cluster.pods import pod_of
+from fleet.cluster.pods import Pod, pod_of
 from foresail.api.change_request import RefusalError, send
 from foresail.clock import steady_clock
+from policies.levers.cancel import waits_for
 from policies.levers.change import Address, Change, Verb
 from policies.levers.wanted import takes_gpus
 
@@ -123,18 +124,18 @@ class ChangeExecutor:
         return Outcome(change=change, ending=attempt.ending, text=attempt.text)
 
     async def _attempt(self, change: Change) -> "_Attempt":
-        if change.empty_node is not None:
+        if change.empty_node is not None or change.start_of is not None:
             before = self.steady()
-            occupied = await self._occupied(change, change.empty_node)
-            if occupied is not None:
-                return occupied
+            needed = await self._needed(change)
+            if needed is not None:
+                return needed
             what = f"{change.verb.value} {change.address}"
             if not self.leads():
                 text = f"{what}: another process leads now"
                 return _Attempt(ending=Ending.LEFT_OUT, text=text)
             if self.steady() - before > self.retries.request:
                 # This process was stopped meanwhile, and others may have given the node pods.
-                text = f"{what}: the look at its node is too long ago"
+                text = f"{what}: the look at the pods is too long ago"
                 return _Attempt(ending=Ending.CHANGED, text=text)
         try:
             await send(self.client, change, self.retries.request)
@@ -142,25 +143,40 @@ class ChangeExecutor:
             return _refused(change, error)
         return _Attempt(ending=Ending.DONE)
 
-    async def _occupied(self, change: Change, node: str) -> "_Attempt | None":
-        """Why a node is not known to be empty, by a list of its pods past every cache."""
+    async def _needed(self, change: Change) -> "_Attempt | None":
+        """Why pods may need what is deleted, by lists of pods past every cache."""
+        node, claim = change.empty_node, change.start_of
+        needed = None
+        if node is not None:
+            needed = await self._with_pods(
+                change, f"spec.nodeName={node}", takes_gpus, f"node {node} has"
+            )
+        if needed is None and claim is not None:
+            needed = await self._with_pods(
+                change, "spec.nodeName=", lambda pod: waits_for(pod, claim), "for it may wait"
+            )
+        return needed
+
+    async def _with_pods(
+        self, change: Change, selector: str, needs: Callable[[Pod], bool], says: str
+    ) -> "_Attempt | None":
+        """None = there is no such pod that needs it."""
         what = f"{change.verb.value} {change.address}: "
-        asked = {"fieldSelector": f"spec.nodeName={node}"}
         try:
-            found = await document_at(self.client, "/api/v1/pods", asked)
-            taking = [pod.name for pod in map(pod_of, listed(found, "items")) if takes_gpus(pod)]
+            found = await document_at(self.client, "/api/v1/pods", {"fieldSelector": selector})
+            names = [pod.name for pod in map(pod_of, listed(found, "items")) if needs(pod)]
         except UnreadableError as error:
-            text = f"{what}the pods of node {node} cannot be listed: {error}"
+            text = f"{what}pods with {selector} cannot be listed: {error}"
             if not _silent(error.status):
                 return _Attempt(ending=Ending.REFUSED, text=text)
             return _Attempt(
                 ending=Ending.UNANSWERED, text=text, again=True, wait_seconds=error.retry_seconds
             )
         except UnreadableObjectError as error:
-            text = f"{what}a pod of node {node} cannot be read: {error}"
+            text = f"{what}a pod with {selector} cannot be read: {error}"
             return _Attempt(ending=Ending.OCCUPIED, text=text)
-        text = f"{what}node {node} has {', '.join(taking)}"
-        return _Attempt(ending=Ending.OCCUPIED, text=text) if taking else None
+        text = f"{what}{says} {', '.join(names)}"
+        return _Attempt(ending=Ending.OCCUPIED, text=text) if names else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,9 +75,14 @@ def _body(change: Change) -> object:
     return {
         "apiVersion": "v1",
         "kind": "DeleteOptions",
-        "preconditions": {"uid": change.uid},
+        "preconditions": {"uid": change.uid, **_unchanged(change)},
         "propagationPolicy": "Background",
     }
+
+
+def _unchanged(change: Change) -> dict[str, str]:
+    claim = change.start_of
+    return {} if claim is None or not claim.version else {"resourceVersion": claim.version}
 
 
 def _refusal(change: Change, response: aiohttp.ClientResponse, text: str) -> RefusalError:

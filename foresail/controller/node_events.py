@@ -1,7 +1,7 @@
 """Events about decisions on GPU nodes: one when a decision changes, on the Node or the NodePool.
 
-They are bounded as all our Events are. What does not fit is posted in a later round, if it is still
-decided then.
+Of a machine without a Node it is on the NodeClaim. Events are bounded as all of ours are: what does
+not fit is posted in a later round, if it is still decided then.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -87,27 +87,30 @@ def decisions_of(plan: NodePlan, cluster: Cluster, *, acts: bool) -> Iterator[De
     """The decisions of a plan that are worth an Event."""
     pools = {one.name: one.uid for one in cluster.node_pools or ()}
     nodes = {node.name: node.uid for node in cluster.nodes}
-    of_claims = {one.name: one.node for one in cluster.node_claims or ()}
+    machines = {name: reference("v1", "Node", name, uid) for name, uid in nodes.items()}
+    for claim in cluster.node_claims or ():
+        itself = reference("karpenter.sh/v1", "NodeClaim", claim.name, claim.uid)
+        machines[claim.name] = machines.get(claim.node or "", itself)
     for pool in plan.pools:
-        yield from _of_nodes(pool, of_claims, nodes, acts=acts and pool.act)
+        yield from _of_nodes(pool, machines, acts=acts and pool.act)
         if pool.pool in pools:
             about = reference("karpenter.sh/v1", "NodePool", pool.pool, pools[pool.pool])
             yield from _of_orders(pool, about, acts=acts and pool.act)
 
 
 def _of_nodes(
-    pool: PoolPlan, of_claims: Mapping[str, str | None], nodes: Mapping[str, str], *, acts: bool
+    pool: PoolPlan, machines: Mapping[str, Mapping[str, str]], *, acts: bool
 ) -> Iterator[Decision]:
+    """Of each on its Node, or on its NodeClaim where it has no Node yet."""
     for one in pool.nodes:
-        name = of_claims.get(one.node, one.node)
         why = one.reason.value if one.reason is not None else ""
         # What Karpenter would do by itself is no news, nor is a model that loads.
-        if one.verdict is Verdict.LEAVE or name not in nodes or name is None:
+        if one.verdict is Verdict.LEAVE or one.node not in machines:
             continue
         if one.verdict is Verdict.HOLD and one.reason not in SPECULATIVE:
             continue
         yield Decision(
-            about=reference("v1", "Node", name, nodes[name]),
+            about=machines[one.node],
             reason=_REASONS[one.verdict, acts],
             topic=f"node/{one.uid}",
             said=f"{one.verdict} {why} {acts}",

@@ -17,6 +17,7 @@ from fleet.account.watchdog import LateMachine, late_machines
 from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import FleetSnapshot, Known, snapshot_of
+from policies.node_plan import Verdict
 from policies.planning.node_planning import NodePlanning, NodeRound, PlanningState, RoundInput
 from policies.planning.tuning import NoChoice, TuningInput, TuningRecord
 from policies.policy.schema import CapacityPolicy
@@ -110,6 +111,15 @@ class ClusterRounds:
                 gang_ends=gang_ends,
                 now_seconds=now_seconds,
             )
+        )
+        self._startups = self._startups.with_called_off(
+            {
+                node.uid
+                for pool in decided.plan.pools
+                if pool.act
+                for node in pool.nodes
+                if node.verdict is Verdict.RELEASE
+            }
         )
         self._costs = self._costs.read(snapshot, now_seconds, planned=decided.plan.reasons)
         return ClusterRound(

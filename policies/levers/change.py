@@ -11,6 +11,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from fleet.cluster.karpenter import NodeClaim
 from policies.node_plan import Step
 
 MANAGER: Final = "foresail"
@@ -76,6 +77,9 @@ class Change:
     """After which anybody may undo it; None = it leaves nothing behind."""
     empty_node: str | None = None
     """A Node that must have no pod with GPUs when the request is sent, by a list of its own."""
+    start_of: NodeClaim | None = None
+    """A NodeClaim that must not have changed since it was read, and that no pod may wait for when
+    the request is sent, by a list of its own."""
     after: Address | None = None
     """Left out where the change of this object failed."""
     execute: bool = True

@@ -13,6 +13,7 @@ from typing import Final
 
 from fleet.cluster.fields import Json
 from policies.levers import capacity_buffer, placeholder, static_pool
+from policies.levers.cancel import cancel_nodes
 from policies.levers.capacity_buffer import buffer_refused, give_up_buffers, order_by_buffer
 from policies.levers.change import Address, Change, LeverResult
 from policies.levers.deletion_cost import rank_pods
@@ -132,7 +133,8 @@ def actions(given: LeverInput) -> Actions:
 
 def _carried_out(round_: PoolRound) -> LeverResult:
     # A pool that was static may have objects of ours from before, and they are given up below.
-    result = hold_nodes(round_) + _ordered(round_)
+    ordered = _ordered(round_)
+    result = hold_nodes(round_) + ordered + cancel_nodes(round_, ordered.changes)
     return result + release_nodes(round_) + rank_pods(round_) + keep_quiet(round_)
 
 

@@ -25,6 +25,8 @@ def _document(change: Change) -> str:
         comments.append(f"only if its UID is {change.uid}")
     if change.empty_node is not None:
         comments.append(f"only if node {change.empty_node} has no pod with GPUs")
+    if change.start_of is not None:
+        comments.append("only if it has not changed since, and no pod waits that fits it")
     if change.verb is Verb.APPLY:
         comments.append(f"field manager: {MANAGER}")
     text = "".join(f"# {line}\n" for line in comments)

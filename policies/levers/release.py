@@ -20,7 +20,7 @@ from policies.levers.static_pool import scale_refused
 from policies.levers.wanted import takes_gpus
 from policies.node_plan import Step, Verdict
 from policies.policy.pool_policy import Lever
-from policies.rules.draft import is_empty
+from policies.rules.draft import is_empty, is_starting
 from policies.situation import PoolNode
 
 LEVER: Final = "release"
@@ -38,7 +38,7 @@ def release_nodes(round_: PoolRound) -> LeverResult:
     taking = {pod.node: pod.name for pod in round_.objects.pods.values() if takes_gpus(pod)}
     for node in round_.pool.nodes:
         found = round_.objects.node_named(node.name)
-        if found is None or node.leaving:
+        if found is None or node.leaving or _is_called_off(round_, node):
             continue
         why = _not_now(round_, node, found, taking.get(found.name))
         if why is None:
@@ -48,6 +48,11 @@ def release_nodes(round_: PoolRound) -> LeverResult:
         elif round_.verdict(node) is Verdict.RELEASE:
             result += LeverResult(steps=said(LEVER, f"{found.name} stays: {why}"))
     return result
+
+
+def _is_called_off(round_: PoolRound, node: PoolNode) -> bool:
+    """Whether `policies.levers.cancel` lets it go."""
+    return is_starting(node) and round_.verdict(node) is Verdict.RELEASE
 
 
 def tainted_seconds(node: Node) -> float | None:

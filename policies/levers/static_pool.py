@@ -1,9 +1,9 @@
 """Set the size of a static NodePool, through its scale subresource.
 
-Karpenter removes the emptiest nodes first when the size falls. The NodePool carries what the size
-was before us, what we set, and a lease; after the lease anybody sets it back, unless somebody else
-has changed the size since: then theirs counts. A pool whose size stands in Git is left alone, and
-so is one that a cloud made.
+When the size falls, Karpenter first removes machines that have not come yet, then the emptiest
+nodes. The NodePool carries what the size was before us, what we set, and a lease; after the lease
+anybody sets it back, unless somebody else has changed the size since: then theirs counts. A pool
+whose size stands in Git is left alone, and so is one that a cloud made.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from policies.levers.objects import pool_address
 from policies.levers.round import PoolRound, said
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import Lever
-from policies.rules.draft import is_empty
+from policies.rules.draft import is_empty, is_starting
 
 LEVER: Final = "static pool"
 BEFORE: Final = "foresail.io/replicas-before"
@@ -179,7 +179,9 @@ def _released(round_: PoolRound) -> list[str]:
     return [
         node.uid
         for node in round_.pool.nodes
-        if round_.verdict(node) is Verdict.RELEASE and is_empty(node) and not node.leaving
+        if round_.verdict(node) is Verdict.RELEASE
+        and (is_empty(node) or is_starting(node))
+        and not node.leaving
     ]
 
 

@@ -89,7 +89,13 @@ def _there(round_: PoolRound, *, asked: bool, unfinished: bool) -> list[PoolNode
     """Nodes that are there or coming, and that what is asked for has to cover."""
     present = [node for node in round_.pool.nodes if node.lasts]
     # Pods may be on a node before its NodeClaim says that it is initialized: it is no room.
-    coming = [node for node in present if node.stage is not NodeStage.INITIALIZED and not node.pods]
+    coming = [
+        node
+        for node in present
+        if node.stage is not NodeStage.INITIALIZED
+        and not node.pods
+        and round_.verdict(node) is not Verdict.RELEASE
+    ]
     empty = [node for node in present if is_empty(node) and _takes_pods(round_, node)]
     # Room that the present demand is about to take, of empty nodes first.
     waiting = _waiting_nodes(round_, present)

@@ -83,7 +83,8 @@ class LeverSettings(PolicyPart):
     """Hold empty nodes with `karpenter.sh/do-not-disrupt`, or the Cluster Autoscaler's annotation
     where that brought them, for the length of a lease."""
     node_release: Switch = Lever.NODE_RELEASE in LEVERS_DEFAULT
-    """Let empty nodes go before Karpenter would: delete their NodeClaims."""
+    """Let empty nodes go before Karpenter would, and nodes that start and are not wanted any more:
+    delete their NodeClaims."""
     pod_deletion_cost: Switch = Lever.POD_DELETION_COST in LEVERS_DEFAULT
     """Write `controller.kubernetes.io/pod-deletion-cost`, so that nodes empty one after another."""
     quiet_hours: Switch = Lever.QUIET_HOURS in LEVERS_DEFAULT

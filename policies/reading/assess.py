@@ -100,6 +100,8 @@ def assess(
     unmade = waiting_gangs(objects, cluster.pods, candidates) if cluster.pods is not None else None
     for pool in pools:
         pool.waiting += waiting.by_pool[pool.name]
+        elsewhere = waiting.anywhere or bool(waiting.remarks_by_pool[pool.name])
+        pool.pods_wait = elsewhere or bool(pool.waiting)
         pool.remarks += waiting.remarks_by_pool[pool.name]
         if unmade is not None:
             pool.unmade += unmade.by_pool[pool.name]
@@ -211,6 +213,7 @@ def _state(
         static=pool.record is not None and pool.record.replicas is not None,
         labels=pool.record.labels if pool.record is not None else {},
         workloads=tuple(sorted(workloads, key=str)),
+        pods_wait=pool.pods_wait,
         waiting_pod=min(((one.pod.uid, one.pod.name) for one in pool.waiting), default=None),
         remarks=(*pool.remarks, *ending_remarks(nodes, gangs, now_seconds + lead_seconds)),
     )

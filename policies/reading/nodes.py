@@ -77,15 +77,22 @@ class NodeReading:
         return NodeStage.ORDERED, claim.created_seconds
 
     @property
+    def cancellable(self) -> bool:
+        """Whether it is a machine on its way for pods with GPUs, or of a static pool."""
+        claim = self.claim
+        if claim is None or claim.since_seconds("Initialized") is not None:
+            return False
+        # Without GPUs it was bought for pods that are not read, unless they ask by claims.
+        asked = not claim.requests or any(map(_of_gpus, claim.requests))
+        return asked or claim.for_drivers
+
+    @property
     def gives_gpus(self) -> bool:
         """Whether DRA or a device plugin shows GPUs of it."""
         if self.account is not None and self.account.devices:
             return True
         allocatable = self.node.allocatable if self.node is not None else {}
-        return any(
-            amount > 0 and (name in WHOLE or name == SHARED or MIG.fullmatch(name))
-            for name, amount in allocatable.items()
-        )
+        return any(amount > 0 and _of_gpus(name) for name, amount in allocatable.items())
 
 
 def pool_node(
@@ -122,7 +129,7 @@ def pool_node(
     # to hold it would pay for nothing.
     out = stage is NodeStage.INITIALIZED and account is not None and _is_out(account)
     empty = stage is NodeStage.INITIALIZED and not occupied and not out
-    kept = node is not None and node.do_not_disrupt
+    kept = node.do_not_disrupt if node is not None else claim is not None and claim.do_not_disrupt
     return PoolNode(
         name=reading.name,
         uid=reading.uid,
@@ -134,6 +141,7 @@ def pool_node(
         stage=stage,
         stage_since_seconds=since,
         ordered_seconds=ordered,
+        cancellable=reading.cancellable,
         pods=pods,
         empty_since_seconds=_empty_since(reading.uid, since, seen, now_seconds) if empty else None,
         held_by_us_until_seconds=held_until_seconds if kept else None,
@@ -146,6 +154,10 @@ def pool_node(
         pods_moved=not any(pod.ranked_by_karpenter for pod, _ in reading.pods),
         clique=account.clique if account is not None else None,
     )
+
+
+def _of_gpus(resource: str) -> bool:
+    return resource in WHOLE or resource == SHARED or MIG.fullmatch(resource) is not None
 
 
 def _is_out(account: NodeGpus) -> bool:

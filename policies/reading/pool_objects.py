@@ -34,6 +34,8 @@ class PoolObjects:
     readings: list[NodeReading] = field(default_factory=list)
     gpus_per_node: int = 0
     waiting: list[GangPod] = field(default_factory=list)
+    pods_wait: bool = False
+    """Pods wait that may get a node of it, also such as no pool counts."""
     unmade: list[UnmadeGang] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 

@@ -20,6 +20,8 @@ class Waiting:
     """Of pods that several pools may get."""
     remarks: tuple[str, ...]
     """Of pods that are in no pool."""
+    anywhere: bool
+    """Pods wait of which it is not known how many GPUs they want, so any pool may get them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +69,14 @@ def waiting_pods(cluster: Cluster, candidates: Iterable[Candidate]) -> Waiting:
     pools = list(candidates)
     by_pool: dict[str, list[GangPod]] = {one.name: [] for one in pools}
     of_pool: dict[str, list[str]] = {one.name: [] for one in pools}
-    remarks = []
+    remarks, anywhere = [], cluster.pods is None
     for pod in cluster.pods or ():
         # A placeholder is an order of ours, and no demand.
         waits = pod.node is None and not _over(pod) and not pod.placeholder
         gpus = wanted_gpus(cluster, pod) if waits else 0
         if gpus is None:
             remarks.append(f"pod {pod.name} waits for GPUs, and how many is unknown")
+            anywhere = True
         elif gpus and pod.gated and gang_of(pod) is None:
             remarks.append(f"pod {pod.name} is held back by a scheduling gate and not counted")
         elif gpus:
@@ -89,7 +92,9 @@ def waiting_pods(cluster: Cluster, candidates: Iterable[Candidate]) -> Waiting:
                 )
                 for name in names:
                     of_pool[name].append(text)
-    return Waiting(by_pool=by_pool, remarks_by_pool=of_pool, remarks=tuple(remarks))
+    return Waiting(
+        by_pool=by_pool, remarks_by_pool=of_pool, remarks=tuple(remarks), anywhere=anywhere
+    )
 
 
 def _over(pod: Pod) -> bool:

@@ -1,10 +1,10 @@
 """Idle capacity that Foresail holds or orders stays within the policy's ceilings in dollars.
 
-Pools of one policy share its ceilings. Nodes ahead of demand that are on their way cannot be called
-back and count first. Then come holds, the youngest first, so that the oldest is the first to go;
-then orders. For the month, a hold is counted for its whole lease, and an order for its boot too:
-what is granted is paid for even if Foresail ends. Work that runs, models that load and reservations
-are no part of it.
+Pools of one policy share its ceilings. Nodes ahead of demand that are on their way, and are not
+called off in this round, count first. Then come holds, the youngest first, so that the oldest is
+the first to go; then orders. For the month, a hold is counted for its whole lease, and an order for
+its boot too: what is granted is paid for even if Foresail ends. Work that runs, models that load
+and reservations are no part of it.
 
 Nodes that wait for a gang count first too. They are kept, and an order for a gang is granted, whole
 or not at all: any tenant can make pods that a gate holds back, and no quota of GPUs counts them.
@@ -84,8 +84,9 @@ def _left_of_month(draft: PoolDraft, policy: str) -> float | None:
 
 def _commit(group: Iterable[PoolDraft], purse: _Purse) -> None:
     for draft in group:
-        ahead = len(draft.present) - max(len(draft.used), draft.demand_nodes)
-        coming = draft.coming
+        coming = [node for node in draft.coming if node.uid not in draft.releases]
+        called_off = len(draft.coming) - len(coming)
+        ahead = len(draft.present) - called_off - max(len(draft.used), draft.demand_nodes)
         for node in coming[: max(0, ahead)]:
             purse.spend(_spent_per_hour(draft, node), _order_seconds(draft))
         waiting: dict[str, list[PoolNode]] = defaultdict(list)
@@ -113,7 +114,7 @@ def _commit_gang(draft: PoolDraft, gang: str, nodes: Sequence[PoolNode], purse: 
 
 
 def _spent_per_hour(draft: PoolDraft, node: PoolNode) -> float:
-    """Of a node that cannot be called back; without a known price it cannot be counted."""
+    """Of a node that is there or comes; without a known price it cannot be counted."""
     return _usd_per_hour(draft, node) or 0.0
 
 

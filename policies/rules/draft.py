@@ -67,6 +67,9 @@ class PoolDraft:
     node_steps: dict[str, list[Step]] = field(default_factory=dict)
     nodes_wanted: int | None = None
     """That the present and the forecast want; None = no forecast tells."""
+    nodes_kept: int = 0
+    """That other rules want whatever the forecast says, ready or on their way, without those for
+    gangs."""
 
     @property
     def present(self) -> list[PoolNode]:
@@ -163,6 +166,10 @@ class PoolDraft:
             hold = Hold(reason=reason, until_seconds=until_seconds, gang=gang)
             self.holds.setdefault(node.uid, hold)
 
+    def keep_at_least(self, nodes: int) -> None:
+        """Want so many nodes whatever the forecast says."""
+        self.nodes_kept = max(self.nodes_kept, nodes)
+
     def drop_holds_for(self, gang: str) -> None:
         """Keep nothing for a gang that does not get all its nodes."""
         for uid in [uid for uid, hold in self.holds.items() if hold.gang == gang]:
@@ -176,7 +183,7 @@ class PoolDraft:
             self.hold(node, reason, min(until, self.lease_end_seconds), step)
 
     def release(self, node: PoolNode, reason: Reason, step: Step) -> None:
-        """Let an empty node go."""
+        """Let a node go that is empty, or still starts."""
         self.remark(node, step)
         self.releases[node.uid] = reason
 
@@ -243,3 +250,8 @@ def is_empty(node: PoolNode) -> bool:
         and not node.pods
         and node.empty_since_seconds is not None
     )
+
+
+def is_starting(node: PoolNode) -> bool:
+    """Whether it is a machine on its way that can be called off, and no pod has a GPU of it."""
+    return node.stage is not NodeStage.INITIALIZED and node.cancellable and not node.pods

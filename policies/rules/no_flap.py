@@ -16,7 +16,8 @@ from policies.rules.worth import late_seconds
 from scaler.forecast.running_maximum import MaximumForecast
 
 _RULE: Final = "no-flap"
-_RELEASED: Final = "no-flap/released"
+RELEASED: Final = "no-flap/released"
+"""Noted: when a node of the pool was let go last."""
 _CEILING: Final = "no-flap/ceiling"
 _HIGH: Final = 0.99
 
@@ -25,7 +26,7 @@ _HIGH: Final = 0.99
 def order_nothing_back(draft: PoolDraft) -> None:
     """Drop orders ahead of demand soon after a release."""
     lasts = draft.pool.lead_time.boot_seconds + late_seconds(draft)
-    released = draft.now_seconds if draft.releases else draft.remembered.get(_RELEASED)
+    released = draft.now_seconds if draft.releases else draft.remembered.get(RELEASED)
     begin = min(draft.started_seconds if released is None else released, draft.now_seconds)
     left = begin + lasts - draft.now_seconds
     if left <= 0:
@@ -35,7 +36,7 @@ def order_nothing_back(draft: PoolDraft) -> None:
         ceiling = max(ceiling or 0.0, _highest(draft, lasts))
     draft.memory[_CEILING] = ceiling
     if released is not None:
-        draft.memory[_RELEASED] = begin
+        draft.memory[RELEASED] = begin
     if draft.pool.demand_gpus <= ceiling:
         _drop(draft, {Reason.PRE_WARM} if released is None else SPECULATIVE, left, ceiling)
 

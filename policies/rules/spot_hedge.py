@@ -29,6 +29,7 @@ def hedge(draft: PoolDraft) -> None:
 def _spare(draft: PoolDraft) -> None:
     spare = draft.policy.spot_hedge.spare_nodes
     wanted = max(draft.nodes_wanted or 0, draft.demand_nodes, len(draft.used))
+    draft.keep_at_least(wanted + spare)
     for rank, node in enumerate(draft.empty, start=len(draft.used) + 1):
         if wanted < rank <= wanted + spare:
             step = Step(rule=_RULE, text=f"spare {rank - wanted} of {spare} for lost spot machines")

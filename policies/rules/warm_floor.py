@@ -28,6 +28,7 @@ def keep_floor(draft: PoolDraft) -> None:
     kept = max(floors.values())
     if kept == 0:
         return
+    draft.keep_at_least(kept - len(draft.set_aside))
     busy = len(draft.set_aside) + len(draft.used)
     for rank, node in enumerate(draft.empty, start=busy + 1):
         if rank <= kept:

@@ -70,6 +70,7 @@ class Records:
             consolidate_after_seconds=settings.consolidate_after_seconds,
             static=settings.static,
             workloads=self._workloads[name],
+            pods_wait=any(name in pod.pools for pod in self._live.pending),
         )
 
     def _gangs_now(self, pool: str, now_seconds: float) -> list[GangDemand]:

@@ -284,6 +284,7 @@ class TestFailures:
             pytest.param(machine(launched=4.0), id="under-way"),
             pytest.param(replace(dynamic("u", 200.0), watched=False), id="not-watched"),
             pytest.param(machine(claimed=False, gpus=60.0), id="without-a-claim"),
+            pytest.param(machine(launched=4.0, ended=60.0, called_off=True), id="called-off"),
         ],
     )
     def test_of_these_the_outcome_is_not_known(self, start: NodeStart) -> None:

@@ -245,6 +245,14 @@ class TestNodes:
 
         assert (one.gpus_seconds, one.ended_seconds) == (None, BEGIN + 300)
 
+    def test_an_order_that_was_called_off_is_told_from_one_that_failed(self) -> None:
+        begun = after((30, [claimed("c"), claimed("d", Launched=20)]))
+        found = begun.with_called_off({"u-d", "u-of-a-node-that-is-up"})
+        for seconds, objects in ((60, [claimed("d", Launched=20)]), (90, [])):
+            found = found.read(cluster(*objects), KNOWN, BEGIN + seconds)
+        ended = {one.uid: (one.called_off, one.ended_seconds) for one in found.nodes.ended}
+        assert ended == {"u-c": (False, BEGIN + 60), "u-d": (True, BEGIN + 90)}
+
     def test_a_node_that_karpenter_did_not_make_counts_from_its_own_creation(self) -> None:
         def own(gpus: int) -> Object:
             one = registered(gpus=gpus, ready=100)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from kubernetes_asyncio.client import ApiClient, Configuration
 
+from fleet.cluster.karpenter import NodeClaim
 from foresail.api.change_executor import ChangeExecutor, Outcome, Retries
 from policies.levers.change import Address, Change, Verb
 from tests.fleet.api_server import ApiServer, Object, Write
@@ -31,6 +32,14 @@ PATCH = Change(
     uid="u1",
 )
 DELETE = Change(verb=Verb.DELETE, address=CLAIM, lever="release", why="a test", uid="u2")
+STARTS = NodeClaim(
+    name="a",
+    uid="u2",
+    version="7",
+    labels={"karpenter.sh/nodepool": "h100"},
+    requests={},
+    capacity={},
+)
 
 
 @pytest.fixture
@@ -228,6 +237,40 @@ async def test_a_node_whose_pods_cannot_be_listed_stays(
     server.refusals = [(status, {})]
     assert _endings(await executor.carry_out((replace(DELETE, empty_node="a"),))) == [ending]
     assert server.writes == []
+
+
+@pytest.mark.parametrize(
+    ("selector", "ending"),
+    [
+        pytest.param({"karpenter.sh/nodepool": "h100"}, "a pod has come", id="for-it"),
+        pytest.param({"karpenter.sh/nodepool": "a10"}, "done", id="for-another-pool"),
+    ],
+)
+async def test_a_pod_that_waits_keeps_a_machine_that_starts(
+    executor: ChangeExecutor, server: ApiServer, selector: Object, ending: str
+) -> None:
+    pod = _pod("chat", "ReplicaSet", "1")
+    pod["spec"]["nodeSelector"] = selector
+    server.serve("/api/v1/pods", "Pod", pod)
+    (outcome,) = await executor.carry_out((replace(DELETE, start_of=STARTS),))
+    assert outcome.ending.value == ending
+    assert server.asked[0]["fieldSelector"] == "spec.nodeName="
+    if ending == "done":
+        preconditions = {"uid": "u2", "resourceVersion": "7"}
+        assert server.writes[0].body["preconditions"] == preconditions
+    else:
+        assert outcome.text == "delete NodeClaim a: for it may wait llm/chat"
+        assert server.writes == []
+
+
+async def test_a_machine_that_went_on_since_it_was_read_is_left_alone(
+    executor: ChangeExecutor, server: ApiServer
+) -> None:
+    server.serve("/api/v1/pods", "Pod")
+    server.taking = lambda _: (409, {"message": "the ResourceVersion in the precondition (7) ..."})
+    outcomes = await executor.carry_out((replace(DELETE, start_of=STARTS),))
+    assert _endings(outcomes) == ["changed since it was read"]
+    assert len(server.writes) == 1
 
 
 async def test_a_round_through_a_bad_server_ends_as_through_a_good_one(

@@ -158,6 +158,45 @@ def test_a_pool_is_put_together_from_its_objects() -> None:
     assert (found["h100-b"].stage, found["h100-b"].gpus) == (NodeStage.LAUNCHED, 8)
 
 
+@pytest.mark.parametrize(
+    ("machine", "nodes", "cancellable"),
+    [
+        pytest.param(claim("a"), [], True, id="ordered"),
+        pytest.param(claim("a", "Launched", "Registered", node="n"), [node("n", 0)], True, id="up"),
+        pytest.param(initialized("a", "n"), [node("n", 0)], False, id="its GPUs are lost"),
+        pytest.param(
+            {**claim("a"), "spec": {"resources": {"requests": {"cpu": "4"}}}},
+            [node("n")],
+            False,
+            id="for pods without GPUs",
+        ),
+    ],
+)
+def test_a_machine_can_be_cancelled_on_its_way(
+    machine: Json, nodes: list[Json], cancellable: bool
+) -> None:
+    machine["status"]["capacity"] = {"nvidia.com/gpu": "8"}
+    types = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["p5.48xlarge"]}
+    objects = {
+        Kind.NODE_POOL: [pool("h100", requirements=[types])],
+        Kind.NODE_CLAIM: [machine],
+        Kind.NODE: nodes,
+    }
+    assert nodes_of(assessed(objects))["a"].cancellable == cancellable
+
+
+def test_a_node_without_a_claim_cannot_be_cancelled() -> None:
+    assert not nodes_of(assessed({Kind.NODE: [node("n")]}))["n"].cancellable
+
+
+def test_a_machine_on_its_way_is_held_by_others_where_its_claim_says_so() -> None:
+    kept = claim("a")
+    kept["metadata"]["annotations"] = {"karpenter.sh/do-not-disrupt": "true"}
+    objects = {Kind.NODE_POOL: [pool("h100")], Kind.NODE_CLAIM: [kept, claim("b")]}
+    found = nodes_of(assessed(objects))
+    assert (found["a"].held_by_others, found["b"].held_by_others) == (True, False)
+
+
 def test_placeholder_pods_are_no_demand_and_their_room_is_free() -> None:
     labels = {"labels": {"foresail.io/placeholder": "h100"}}
     assessment = assessed(
@@ -383,6 +422,25 @@ def test_a_waiting_pod_counts_where_there_is_no_doubt(
 ) -> None:
     assessment = assessed({**TWO_POOLS, Kind.POD: [pod("w", gpus, spec=spec)]})
     assert {one.name: one.demand_gpus for one in assessment.pools} == demand
+
+
+@pytest.mark.parametrize(
+    ("waiting", "wait"),
+    [
+        pytest.param([], (False, False), id="none"),
+        pytest.param([pod("x", 1, "a")], (False, False), id="one that runs"),
+        pytest.param([pod("x")], (True, False), id="for one pool"),
+        pytest.param(
+            [pod("x", spec={"tolerations": [{"operator": "Exists"}]})], (True, True), id="in doubt"
+        ),
+        pytest.param([pod("x", 9)], (False, False), id="for none"),
+    ],
+)
+def test_pods_wait_for_each_pool_that_they_may_get(
+    waiting: list[Json], wait: tuple[bool, bool]
+) -> None:
+    pools = assessed({**TWO_POOLS, Kind.POD: waiting}).pools
+    assert tuple(one.pods_wait for one in pools) == wait
 
 
 def test_a_pod_in_doubt_is_named_in_the_steps_of_each_pool() -> None:

@@ -13,7 +13,7 @@ from policies.decide import SETTLED, DecisionState, decide
 from policies.node_plan import NodePlan, PoolPlan, Verdict
 from policies.policy.pool_policy import PoolPolicy, SpotHedge
 from policies.rules.draft import SPECULATIVE
-from policies.situation import PoolState, Situation
+from policies.situation import NodeStage, PoolState, Situation
 from tests.policies.pools import NOW, round_of
 from tests.policies.toy_cluster import CAPACITY, Cluster
 
@@ -131,7 +131,7 @@ def speculative_usd(before: PoolState, plan: PoolPlan) -> float:
 
 @given(schedule=schedules, policy=policies, gpus=sizes, nodes_max=limits)
 @settings(max_examples=EXAMPLES, deadline=None)
-def test_only_empty_nodes_are_released_and_none_that_costs_nothing(
+def test_only_nodes_without_a_pod_are_released_and_none_that_costs_nothing(
     schedule: list[Round], policy: PoolPolicy, gpus: int, nodes_max: int | None
 ) -> None:
     def watch(_run: Run, _one: Round, before: PoolState, plan: PoolPlan) -> None:
@@ -140,10 +140,55 @@ def test_only_empty_nodes_are_released_and_none_that_costs_nothing(
             if decision.verdict is Verdict.RELEASE:
                 node = nodes[decision.uid]
                 assert not node.pods
-                assert node.empty_since_seconds is not None
+                starts = node.stage is not NodeStage.INITIALIZED
+                assert starts or node.empty_since_seconds is not None
                 assert node.capacity_type is not CapacityType.RESERVED
 
     begin(policy, gpus, nodes_max).play(schedule, watch)
+
+
+@given(schedule=schedules, policy=policies, gpus=sizes, nodes_max=limits)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_no_start_is_cancelled_that_demand_a_floor_or_a_gang_may_need(
+    schedule: list[Round], policy: PoolPolicy, gpus: int, nodes_max: int | None
+) -> None:
+    def watch(_run: Run, one: Round, before: PoolState, plan: PoolPlan) -> None:
+        released = [node for node in plan.nodes if node.verdict is Verdict.RELEASE]
+        # What a ceiling does not allow goes after that, whoever wants it.
+        gone = {node.uid for node in released if node.reason is not Reason.BUDGET}
+        starts = {node.uid for node in before.nodes if node.stage is not NodeStage.INITIALIZED}
+        if gone & starts:
+            bound = sum(len(node.pods) for node in before.nodes)
+            assert bound >= one.demand
+            assert one.gang == 0
+            assert len(before.nodes) - len(gone) >= one.floor
+            assert (len(before.nodes) - len(gone)) * gpus >= one.demand
+
+    begin(policy, gpus, nodes_max).play(schedule, watch)
+
+
+@given(schedule=schedules, policy=policies, gpus=sizes)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_what_others_order_after_a_release_is_not_cancelled_at_once(
+    schedule: list[Round], policy: PoolPolicy, gpus: int
+) -> None:
+    """Unless pods waited. A clock that is set, or a start without a state, ends it too."""
+    released: list[float] = []
+    seen: dict[str, float] = {}
+
+    def watch(run: Run, one: Round, before: PoolState, plan: PoolPlan) -> None:
+        if one.clock or one.restarts or one.gang or waits(before):
+            released.clear()
+        gone = {node.uid for node in plan.nodes if node.verdict is Verdict.RELEASE}
+        for node in before.nodes:
+            first = seen.setdefault(node.uid, run.monotonic)
+            if node.uid in gone and node.stage is not NodeStage.INITIALIZED and released:
+                since = run.monotonic - released[-1]
+                assert first <= released[-1] or since >= QUIET_SECONDS
+        if gone:
+            released.append(run.monotonic)
+
+    begin(policy, gpus).play(schedule, watch)
 
 
 @given(schedule=schedules, policy=policies, gpus=sizes, nodes_max=limits)
@@ -206,6 +251,10 @@ def test_a_released_node_is_not_ordered_again_before_it_could_have_been_used(
             quiet["schedule"] = run.monotonic + QUIET_SECONDS
 
     begin(policy, gpus).play(schedule, watch)
+
+
+def waits(before: PoolState) -> bool:
+    return before.demand_gpus > sum(pod.gpus for node in before.nodes for pod in node.pods)
 
 
 def highest(before: PoolState) -> float:

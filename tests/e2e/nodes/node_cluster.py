@@ -188,6 +188,12 @@ class NodeCluster:
         change = {"spec": {"template": labels}}
         self.bed.send("PATCH", f"/apis/karpenter.sh/v1/nodepools/{pool}", change)
 
+    def stop_boots(self, pool: str) -> None:
+        """Let no node come of its machines from now on; those that are there drift."""
+        reference = {"nodeClassRef": {"name": SLOW_NODE_CLASS}}
+        change = {"spec": {"template": {"spec": reference}}}
+        self.bed.send("PATCH", f"/apis/karpenter.sh/v1/nodepools/{pool}", change)
+
     def scale_buffer(self, buffer: str, replicas: int) -> None:
         self.bed.send("PATCH", _buffer_path(buffer), {"spec": {"replicas": replicas}})
 

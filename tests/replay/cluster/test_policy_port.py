@@ -4,8 +4,13 @@ from dataclasses import replace
 
 from fleet.reasons import Reason
 from policies.node_plan import NodeDecision, NodeOrder, Verdict
+from policies.policy.pool_policy import Mode, PoolPolicy
 from policies.situation import NodeStage, Situation
-from tests.replay.cluster.small import CHAT, POOL, Scripted, cluster, service
+from replay.cluster.cluster import Cluster
+from replay.cluster.settings import ClusterSettings
+from replay.cluster.shipped import ShippedRules
+from scaler.forecast.running_maximum import MaximumForecast
+from tests.replay.cluster.small import CHAT, POOL, START_UP, Scripted, cluster, service
 
 
 def hold(until: float) -> Scripted:
@@ -112,6 +117,32 @@ def test_a_node_ordered_ahead_and_not_used_is_idle_for_that_reason() -> None:
         Reason.PRE_WARM: 75,
         Reason.NONE: 5,
     }
+
+
+def test_a_node_that_is_let_go_while_it_boots_is_paid_until_then() -> None:
+    """By the shipped rules: the forecast wants a second node for two rounds and then no more."""
+
+    def forecast(now: float) -> MaximumForecast:
+        wanted = (2.0, 2.1, 2.2) if now < 3840 else (1.0, 1.1, 1.2)
+        return MaximumForecast(
+            made_at_seconds=now,
+            last_value=1.0,
+            windows_seconds=(600.0,),
+            levels=(0.5, 0.9, 0.99),
+            quantiles=(wanted,),
+        )
+
+    pool = replace(POOL, start_up=replace(START_UP, boot_seconds=(400, 400)))
+    policy = PoolPolicy(mode=Mode.ACT, rho=30)
+    settings = ClusterSettings(pools=(pool,), services=(service((0, 1)),), begin_seconds=3600)
+    run = Cluster(
+        settings, policy=ShippedRules(lambda _pool, _at: policy), forecasts={"p": forecast}
+    )
+    run.run(5000)
+    books = run.books["p"]
+    assert books.launches == 2  # with the node that the pod has from the beginning
+    assert books.idle_gpu_seconds == {Reason.UNINITIALIZED: 3840 + 5 - 3600}
+    assert run.gpu_seconds("p") == 5000 - 3600 + 3840 + 5 - 3600
 
 
 def test_a_policy_that_only_advises_changes_nothing() -> None:

@@ -1,0 +1,107 @@
+"""A node that still starts is let go where neither demand nor the forecast wants it any more.
+
+It is paid for while it boots, and Karpenter lets it boot to its end. Of two nodes that nothing
+uses, one that boots is worth less than an empty one: it costs as much a minute, and serves later.
+So the number of nodes that are worth keeping (`policies.rules.worth`) bounds those that boot too,
+and empty nodes fill it first. Of those that boot, the dearest go first, then those that are least
+far: while both boot they cost the same, and the other one serves sooner.
+
+Nothing is let go while a pod waits that may use it, while a node with pods is about to go, or where
+the operator keeps new nodes. What is let go is not ordered again at once
+(`policies.rules.no_flap`), and what somebody else orders then, without a pod that waited, is not
+let go for as long: a buffer of another owner may want it.
+"""
+
+from typing import Final
+
+from fleet.cluster.nodes import CapacityType
+from fleet.reasons import Reason
+from policies.node_plan import Step
+from policies.rules.draft import PoolDraft, is_starting, per_pool
+from policies.rules.no_flap import RELEASED
+from policies.rules.release import not_releasable
+from policies.situation import NodeStage, PoolNode
+
+_RULE: Final = "cancel"
+_WAITED: Final = "cancel/waited"
+"""Noted: when pods waited last."""
+_STAGES: Final = tuple(NodeStage)
+_NOISE: Final = 1e-9
+
+
+@per_pool
+def cancel_starts(draft: PoolDraft) -> None:
+    """Release what still starts and is above the wanted number, where a forecast tells it."""
+    needed = _needed(draft)
+    waited = draft.now_seconds if needed else draft.remembered.get(_WAITED)
+    if waited is not None:
+        draft.memory[_WAITED] = min(waited, draft.now_seconds)
+    if draft.nodes_wanted is None or draft.policy.keep_new_nodes_seconds or needed:
+        return
+    surplus = _above(draft)
+    refused = not_releasable(draft, surplus)
+    for node in surplus:
+        why = refused.get(node.uid) or _stays(draft, node)
+        if why is None:
+            draft.release(node, Reason.UNINITIALIZED, _step(draft, node))
+        else:
+            draft.remark(node, Step(rule=_RULE, text=f"not called off: {why}"))
+
+
+def _needed(draft: PoolDraft) -> bool:
+    """Whether pods wait, or may wait before another node could be there."""
+    pool = draft.pool
+    if pool.pods_wait or any(gang.waiting_pods for gang in pool.gangs):
+        return True
+    if any(node.pods and not node.lasts for node in pool.nodes):
+        return True
+    gangs = {gang.workload for gang in pool.gangs}  # no part of the demand
+    pods = (pod for node in pool.nodes for pod in node.pods)
+    bound = sum(pod.gpus for pod in pods if pod.workload not in gangs)
+    return pool.demand_gpus > bound + _NOISE
+
+
+def _above(draft: PoolDraft) -> list[PoolNode]:
+    """Nodes that start and are above the wanted number, the first to go first."""
+    starting = [node for node in draft.coming if is_starting(node)]
+    with_pods = sum(bool(node.pods) for node in draft.coming)
+    empty = sum(node.uid not in draft.releases for node in draft.empty)
+    missing = _wanted(draft) - len(draft.used) - with_pods - empty
+    kept = sorted(starting, key=lambda node: _keeping(draft, node))
+    return kept[max(0, missing) :][::-1]
+
+
+def _wanted(draft: PoolDraft) -> int:
+    return max(draft.nodes_wanted or 0, draft.demand_nodes, draft.nodes_kept)
+
+
+def _keeping(draft: PoolDraft, node: PoolNode) -> tuple[bool, float, int, float, str]:
+    """In the order in which they are kept: the last is the first to go."""
+    stays = node.held_by_others or node.capacity_type is CapacityType.RESERVED
+    usd = draft.usd_per_hour(node) or 0.0
+    return not stays, usd, -_STAGES.index(node.stage), node.ordered_seconds, node.name
+
+
+def _stays(draft: PoolDraft, node: PoolNode) -> str | None:
+    """Why this one is not called off although others may be."""
+    if node.clique is None and any(one.clique is not None for one in draft.pool.nodes):
+        return "it does not tell its NVLink domain yet"
+    released = draft.remembered.get(RELEASED)
+    if released is None:
+        return None
+    # A clock may have gone back since.
+    released, ordered = (min(at, draft.now_seconds) for at in (released, node.ordered_seconds))
+    if ordered <= released or draft.memory.get(_WAITED, released) > released:
+        return None
+    return "it was ordered after the last one was let go, and no pod has waited since"
+
+
+def _step(draft: PoolDraft, node: PoolNode) -> Step:
+    since = max(0.0, draft.now_seconds - node.ordered_seconds)
+    usd = draft.usd_per_hour(node)
+    price = "an unknown price" if usd is None else f"${usd:.2f} an hour"
+    text = (
+        f"ordered {since / 60:.0f} min ago and not ready, above the {_wanted(draft)} nodes that "
+        f"are worth keeping, and no pod waits; it frees {node.gpus} GPUs and {price}"
+    )
+    return Step(rule=_RULE, text=text)
