@@ -83,7 +83,8 @@ def _not_now(
 def _needed(round_: PoolRound, node: PoolNode, claim: NodeClaim) -> str | None:
     """Why others may need it; None = nobody does."""
     found = round_.objects.node_named(node.name)
-    if claim.do_not_disrupt or (found is not None and found.do_not_disrupt):
+    by_others = found is not None and found.do_not_disrupt and not found.hold_marked
+    if claim.do_not_disrupt or by_others:
         return "others keep it"
     for pod in round_.objects.pods.values():
         if found is not None and pod.node == found.name and takes_gpus(pod):

@@ -146,6 +146,21 @@ def test_what_others_need_goes_on(change: Any, why: str) -> None:
     assert f"b goes on starting: {why}" in words(acted(STATE, B_GOES, store))
 
 
+@pytest.mark.parametrize(
+    ("marks", "goes"),
+    [
+        pytest.param({}, False, id="of others"),
+        pytest.param({"foresail.io/kept-until": "2027-01-15T09:00:00Z"}, True, id="ours"),
+    ],
+)
+def test_only_a_hold_of_others_on_its_node_keeps_it(marks: Document, goes: bool) -> None:
+    store = starting()
+    store.documents[claim_address("b")]["status"] = {"nodeName": "node-b"}
+    held = node_document(annotations={"karpenter.sh/do-not-disrupt": "true", **marks})
+    store.put(node_address("node-b"), held)
+    assert bool(cancelled(store)) == goes
+
+
 def test_a_pod_on_its_node_keeps_it() -> None:
     store = starting()
     store.documents[claim_address("b")]["status"] = {"nodeName": "node-b"}
