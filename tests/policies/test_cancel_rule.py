@@ -230,7 +230,7 @@ def test_what_somebody_orders_after_a_node_was_let_go_boots_on() -> None:
     state = pool(*FOUR, again, forecast=replace(FOUR_WANTED, made_at_seconds=NOW + 120))
     soon, memory = round_of(state, state=memory, now=NOW + 120)
     assert named(soon.pools[0], Verdict.RELEASE) == []
-    assert "it was ordered after the last one was let go, and no pod has waited" in texts(
+    assert "it was ordered after the last one was let go, and no pod that waited since" in texts(
         soon.pools[0]
     )
     # Two boots of 6 minutes and a pull of 2 are over, and the release is forgotten.
@@ -249,6 +249,41 @@ def test_what_was_ordered_for_pods_that_are_gone_again_is_let_go() -> None:
     assert named(then.pools[0], Verdict.RELEASE) == []
     later, _ = round_of(state, state=memory, now=NOW + 240)
     assert named(later.pools[0], Verdict.RELEASE) == ["again"]
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 5])
+def test_pods_that_wait_now_and_then_do_not_have_a_buffer_of_others_fought(every: int) -> None:
+    """A pod waits in every Nth of the rounds of 2 min; what is called off is bought at once."""
+    lasts = 2 * 360.0 + 120.0  # two boots and a pull
+    memory, off = SETTLED, []
+    bought = NOW - 60
+    for i in range(240):
+        now = NOW + 120 * i
+        if now - bought >= 360:  # it got ready, its pods came and went, and another is bought
+            bought = now - 60
+        waits = i % every == 1 % every and every > 1
+        state = pool(
+            *FOUR,
+            booting(f"of-{bought:.0f}", ordered_seconds=bought),
+            forecast=replace(FOUR_WANTED, made_at_seconds=now),
+            demand_gpus=5.0 if waits else 4.0,
+            pods_wait=waits,
+        )
+        made, memory = round_of(state, state=memory, now=now)
+        if named(made.pools[0], Verdict.RELEASE):
+            off.append(now)
+            bought = now + 5
+    assert off
+    assert max(sum(at <= other < at + lasts for other in off) for at in off) <= 2
+
+
+def test_a_wait_explains_as_many_machines_as_its_pods_needed() -> None:
+    _, memory = round_of(pool(*FOUR, booting("new"), forecast=FOUR_WANTED), state=SETTLED)
+    again = [booting(f"again-{i}", ordered_seconds=NOW + 5 + i) for i in range(3)]
+    state = pool(*FOUR, *again, forecast=replace(FOUR_WANTED, made_at_seconds=NOW + 120))
+    _, memory = round_of(replace(state, demand_gpus=6.0), state=memory, now=NOW + 120)
+    later, _ = round_of(state, state=memory, now=NOW + 240)
+    assert named(later.pools[0], Verdict.RELEASE) == ["again-1", "again-2"]
 
 
 def test_what_is_called_off_leaves_the_ceiling_to_what_is_held() -> None:
