@@ -3,7 +3,7 @@
 What asked for it has to ask for less first, or Karpenter buys it again: a buffer falls in the same
 round and before, and placeholder pods have to be gone. The delete holds only for the NodeClaim as
 it was read, so that one that got ready meanwhile stays, and pods that wait are listed once more
-when it is sent. In a static pool the size falls instead.
+when it is sent. In a static pool the size falls instead, where that can only remove such a machine.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from fleet.cluster.pods import Pod
 from policies.levers.change import Address, Change, LeverResult, Verb
 from policies.levers.objects import MadeObject, claim_address
 from policies.levers.round import PoolRound, said
-from policies.levers.static_pool import scale_refused
+from policies.levers.static_pool import may_fall_for, scale_refused
 from policies.levers.wanted import nodes_to_ask, takes_gpus
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import Lever
@@ -74,6 +74,8 @@ def _not_now(
         return "the policy does not allow releases"
     if round_.pool.static:
         why = scale_refused(round_)
+        if why is None and not may_fall_for(round_, node):
+            why = "Karpenter may remove an empty node that is to stay"
         return f"its pool is static, and its size {f'stays: {why}' if why else 'falls instead'}"
     if claim is None:
         return "no NodeClaim of Karpenter's made it"

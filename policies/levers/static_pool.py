@@ -1,7 +1,8 @@
 """Set the size of a static NodePool, through its scale subresource.
 
-When the size falls, Karpenter first removes machines that have not come yet, then the emptiest
-nodes. The NodePool carries what the size was before us, what we set, and a lease; after the lease
+When the size falls, Karpenter first removes machines that are not launched yet, then any node
+without pods, whether it is ready and whether we hold it. So for a launched machine that is not
+wanted any more the size falls only where no empty node is to stay. The NodePool carries what the size was before us, what we set, and a lease; after the lease
 anybody sets it back, unless somebody else has changed the size since: then theirs counts. A pool
 whose size stands in Git is left alone, and so is one that a cloud made.
 """
@@ -19,6 +20,7 @@ from policies.levers.round import PoolRound, said
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import Lever
 from policies.rules.draft import is_empty, is_starting
+from policies.situation import NodeStage, PoolNode
 
 LEVER: Final = "static pool"
 BEFORE: Final = "foresail.io/replicas-before"
@@ -180,9 +182,20 @@ def _released(round_: PoolRound) -> list[str]:
         node.uid
         for node in round_.pool.nodes
         if round_.verdict(node) is Verdict.RELEASE
-        and (is_empty(node) or is_starting(node))
         and not node.leaving
+        and (is_empty(node) or (is_starting(node) and may_fall_for(round_, node)))
     ]
+
+
+def may_fall_for(round_: PoolRound, node: PoolNode) -> bool:
+    """Whether a smaller size removes a machine that starts, and no empty node that is to stay."""
+    claim = round_.objects.claims.get(node.name)
+    if claim is not None and claim.provider_id is None and node.stage is NodeStage.ORDERED:
+        return True
+    return not any(
+        is_empty(one) and not one.leaving and round_.verdict(one) is not Verdict.RELEASE
+        for one in round_.pool.nodes
+    )
 
 
 def _wants(round_: PoolRound, before: int) -> bool:

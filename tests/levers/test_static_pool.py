@@ -5,7 +5,10 @@ from dataclasses import replace
 import pytest
 
 from policies.levers.discovery import Discovery
+from policies.levers.objects import claim_address
+from policies.node_plan import NodeDecision, Verdict
 from policies.policy.pool_policy import LEVERS_DEFAULT, Lever
+from policies.situation import NodeStage
 from tests.levers.rounds import (
     ACT,
     POOL,
@@ -13,6 +16,7 @@ from tests.levers.rounds import (
     at,
     body_of,
     carry_out,
+    decision,
     held,
     order,
     plan,
@@ -177,3 +181,29 @@ def test_a_size_that_somebody_else_has_set_since_is_theirs() -> None:
     after = acted(state, plan(), store, policy=None, now=NOW + 900).changes
     assert short(after) == ["apply NodePool h100"]
     assert "annotations" not in body_of(after[0])["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("launched", "beside", "falls"),
+    [
+        pytest.param(False, held(empty("b")), True, id="not launched"),
+        pytest.param(True, held(empty("b")), False, id="a held node"),
+        pytest.param(True, decision(empty("b"), Verdict.LEAVE), False, id="an empty node"),
+        pytest.param(True, None, True, id="no empty node"),
+    ],
+)
+def test_the_size_falls_for_a_machine_that_karpenter_removes_first(
+    launched: bool, beside: NodeDecision | None, falls: bool
+) -> None:
+    """Karpenter removes any node without pods for a launched one, whoever holds it."""
+    stage = NodeStage.LAUNCHED if launched else NodeStage.ORDERED
+    new, b = coming("new", stage=stage), empty("b")
+    state = pool(busy("a"), new, *([b] if beside is not None else []), **STATIC)
+    store = world(state)
+    if launched:
+        store.documents[claim_address("new")]["status"] = {"providerID": "aws:///i-1"}
+    wanted = plan(released(new), *([beside] if beside is not None else []))
+    done = acted(state, wanted, store)
+    assert any(one.subresource == "scale" for one in done.changes) == falls
+    says = "falls instead" if falls else "stays: Karpenter may remove an empty node"
+    assert f"new goes on starting: its pool is static, and its size {says}" in words(done)
