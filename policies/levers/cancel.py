@@ -7,11 +7,13 @@ when it is sent. In a static pool the size falls instead, where that can only re
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from fleet.annotations import PLACEHOLDER
 from fleet.cluster.fields import part, whole_number
 from fleet.cluster.karpenter import NodeClaim
+from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
 from policies.levers.change import Address, Change, LeverResult, Verb
 from policies.levers.objects import MadeObject, claim_address
@@ -20,7 +22,7 @@ from policies.levers.static_pool import may_fall_for, scale_refused
 from policies.levers.wanted import nodes_to_ask, takes_gpus
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import Lever
-from policies.reading.fitting import Candidate, pools_for
+from policies.reading.fitting import Candidate, not_ruled_out
 from policies.rules.draft import is_starting
 from policies.situation import PoolNode
 
@@ -50,7 +52,10 @@ def cancel_nodes(round_: PoolRound, ordered: Sequence[Change]) -> LeverResult:
 
 
 def waits_for(pod: Pod, claim: NodeClaim) -> bool:
-    """Whether a pod may wait for the machine of a NodeClaim, with GPUs or without."""
+    """Whether a pod may wait for the machine of a NodeClaim, with GPUs or without.
+
+    A label that it asks for and nothing tells of may still come: only another value excludes it.
+    """
     if pod.node is not None or pod.ended or pod.deleted_seconds is not None:
         return False
     by_daemon = any(owner.kind == "DaemonSet" and owner.controls for owner in pod.owners)
@@ -60,10 +65,11 @@ def waits_for(pod: Pod, claim: NodeClaim) -> bool:
         name=claim.name,
         gpus_per_node=0,
         labels=claim.labels,
+        made_with=claim.labels,
         requirements=claim.requirements,
         taints=claim.taints,
     )
-    return bool(pools_for(pod, 0.0, [machine]))
+    return not_ruled_out(pod, 0.0, machine)
 
 
 def _not_now(
@@ -88,15 +94,21 @@ def _needed(round_: PoolRound, node: PoolNode, claim: NodeClaim) -> str | None:
     by_others = found is not None and found.do_not_disrupt and not found.hold_marked
     if claim.do_not_disrupt or by_others:
         return "others keep it"
+    starts = _with_labels_of(claim, found)
     for pod in round_.objects.pods.values():
-        if found is not None and pod.node == found.name and takes_gpus(pod):
+        if pod.node is not None and pod.node == claim.node and takes_gpus(pod):
             return f"pod {pod.name} is on it"
-        if waits_for(pod, claim):
+        if waits_for(pod, starts):
             return f"pod {pod.name} waits and may get it"
     age = round_.now_seconds - node.ordered_seconds
     if age < ORDERED_SECONDS_MIN:
         return f"it was ordered {age:.0f} s ago, and the pod for it may be about to be read"
     return None
+
+
+def _with_labels_of(claim: NodeClaim, node: Node | None) -> NodeClaim:
+    """With the labels that its Node has too: by these a pod may wait for it, or for another."""
+    return claim if node is None else replace(claim, labels={**claim.labels, **node.labels})
 
 
 def _asked_for(round_: PoolRound, ordered: Sequence[Change]) -> str | None:
@@ -144,8 +156,8 @@ def _deleted(
         lever=LEVER,
         why="; ".join(step.text for step in steps) or "it is not wanted any more",
         uid=claim.uid,
-        empty_node=found.name if found is not None else None,
-        start_of=claim,
+        empty_node=claim.node,
+        start_of=_with_labels_of(claim, found),
         after=_buffer_before(ordered),
     )
 

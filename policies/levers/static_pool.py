@@ -2,9 +2,10 @@
 
 When the size falls, Karpenter first removes machines that are not launched yet, then any node
 without pods, whether it is ready and whether we hold it. So for a launched machine that is not
-wanted any more the size falls only where no empty node is to stay. The NodePool carries what the size was before us, what we set, and a lease; after the lease
-anybody sets it back, unless somebody else has changed the size since: then theirs counts. A pool
-whose size stands in Git is left alone, and so is one that a cloud made.
+wanted any more the size falls only where no empty node is to stay. The NodePool carries what the
+size was before us, what we set, and a lease; after the lease anybody sets it back, unless somebody
+else has changed the size since: then theirs counts. A pool whose size stands in Git is left alone,
+and so is one that a cloud made.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ A required node affinity is not understood, so such a pod is matched where only 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fleet.cluster.fields import Taint
 from fleet.cluster.karpenter import NodePool, Requirement
@@ -22,6 +22,8 @@ class Candidate:
     weight: int = 0
     labels: Mapping[str, str]
     """That all its nodes have."""
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    """Those of them that any new node gets; by the others no new node can be ruled out."""
     node_labels: tuple[Mapping[str, str], ...] = ()
     """Of each node that is there."""
     requirements: tuple[Requirement, ...] = ()
@@ -45,6 +47,7 @@ def candidate_of(
         gpus_per_node=gpus_per_node,
         weight=(pool.weight or 0) if pool is not None else 0,
         labels={**dict(common), **_labels_of(name, pool)},
+        made_with=_labels_of(name, pool),
         node_labels=every,
         requirements=pool.requirements if pool is not None else (),
         taints=pool.taints if pool is not None else tuple(sorted(shared, key=str)),
@@ -63,15 +66,34 @@ def pools_for(pod: Pod, gpus: float, candidates: Iterable[Candidate]) -> list[st
         for one in candidates
         if gpus <= one.gpus_per_node
         and all(_may_have(one, key, value) for key, value in pod.node_selector.items())
-        and all(
-            not taint.repels or any(each.covers(taint) for each in pod.tolerations)
-            for taint in one.taints
-        )
+        and _tolerates(pod, one)
     ]
     if not pod.required_affinity:
         heaviest = max((one.weight for one in fitting), default=0)
         fitting = [one for one in fitting if one.weight == heaviest]
     return [one.name for one in fitting]
+
+
+def not_ruled_out(pod: Pod, gpus: float, candidate: Candidate) -> bool:
+    """Whether nothing that is known keeps the pod off a new node of the pool.
+
+    Other than for `pools_for`, a label that nothing tells of may be there: a driver, the cloud or
+    the kubelet sets many only once the node is up.
+    """
+    if gpus > candidate.gpus_per_node or not _tolerates(pod, candidate):
+        return False
+    return all(
+        candidate.made_with.get(key, value) == value
+        and all(_allows(one, value) for one in candidate.requirements if one.key == key)
+        for key, value in pod.node_selector.items()
+    )
+
+
+def _tolerates(pod: Pod, candidate: Candidate) -> bool:
+    return all(
+        not taint.repels or any(each.covers(taint) for each in pod.tolerations)
+        for taint in candidate.taints
+    )
 
 
 def _may_have(candidate: Candidate, key: str, value: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
-from policies.reading.fitting import Candidate, pools_for
+from policies.reading.fitting import Candidate, not_ruled_out, pools_for
 from policies.reading.gang_objects import GangObjects, UnmadeGang
 from policies.reading.gangs import GangPod, gang_of
 from policies.reading.wanted import wanted_gpus
@@ -17,7 +17,7 @@ class Waiting:
 
     by_pool: Mapping[str, Sequence[GangPod]]
     remarks_by_pool: Mapping[str, Sequence[str]]
-    """Of pods that several pools may get."""
+    """Of pods that several pools may get, or that no pool is known to get and this one may."""
     remarks: tuple[str, ...]
     """Of pods that are in no pool."""
     anywhere: bool
@@ -81,20 +81,28 @@ def waiting_pods(cluster: Cluster, candidates: Iterable[Candidate]) -> Waiting:
             remarks.append(f"pod {pod.name} is held back by a scheduling gate and not counted")
         elif gpus:
             names = pools_for(pod, gpus, pools)
-            if not names:
-                remarks.append(f"pod {pod.name} waits for {gpus:g} GPUs, and no pool fits")
-            elif len(names) == 1:
+            if len(names) == 1:
                 by_pool[names[0]].append(GangPod(pod=pod, gpus=gpus))
-            else:
-                text = (
-                    f"pod {pod.name} waits for {gpus:g} GPUs and is not counted: it may get a "
-                    f"node of {' or '.join(names)}"
-                )
-                for name in names:
-                    of_pool[name].append(text)
+                continue
+            text, possible = _in_doubt(pod, gpus, names, pools)
+            if not names:
+                remarks.append(text)
+            for name in possible:
+                of_pool[name].append(text)
     return Waiting(
         by_pool=by_pool, remarks_by_pool=of_pool, remarks=tuple(remarks), anywhere=anywhere
     )
+
+
+def _in_doubt(
+    pod: Pod, gpus: float, names: Sequence[str], pools: Sequence[Candidate]
+) -> tuple[str, Sequence[str]]:
+    """What is said of a pod that is not counted, and the pools that it may get a node of."""
+    text = f"pod {pod.name} waits for {gpus:g} GPUs"
+    if names:
+        return f"{text} and is not counted: it may get a node of {' or '.join(names)}", names
+    possible = [one.name for one in pools if not_ruled_out(pod, gpus, one)]
+    return f"{text}, and no pool {'is known to fit' if possible else 'fits'}", possible
 
 
 def _over(pod: Pod) -> bool:

@@ -209,6 +209,9 @@ def test_a_static_pool_gets_smaller_instead() -> None:
             waiting("p", nodeSelector={"karpenter.sh/nodepool": "h100"}), True, id="of the pool"
         ),
         pytest.param(
+            waiting("p", nodeSelector={"nvidia.com/gpu.product": "H100"}), True, id="a late label"
+        ),
+        pytest.param(
             waiting("p", labels={"foresail.io/placeholder": "h100"}, priority=-10),
             False,
             id="a placeholder",
@@ -217,6 +220,34 @@ def test_a_static_pool_gets_smaller_instead() -> None:
 )
 def test_which_pods_wait_for_it(pod: Document, waits: bool) -> None:
     assert waits_for(pod_of(pod), node_claim_of(claim(A))) == waits
+
+
+@pytest.mark.parametrize(("zone", "goes"), [("a", False), ("b", True)])
+def test_the_labels_of_its_node_count_too(zone: str, goes: bool) -> None:
+    store = starting()
+    store.documents[claim_address("b")]["status"] = {"nodeName": "node-b"}
+    node = node_document()
+    node["metadata"]["labels"]["topology.kubernetes.io/zone"] = "a"
+    store.put(node_address("node-b"), node)
+    store.put(pods("new"), waiting("new", nodeSelector={"topology.kubernetes.io/zone": zone}))
+    # Nothing tells the zone of the other one, which is not called off.
+    assert bool(cancelled(store)) == goes
+
+
+def test_what_the_machine_is_required_to_be_excludes_a_pod() -> None:
+    arm = [{"key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"]}]
+    starts = node_claim_of(claim(A, requirements=arm))
+    assert waits_for(pod_of(waiting("p", nodeSelector={"kubernetes.io/arch": "arm64"})), starts)
+    assert not waits_for(pod_of(waiting("p", nodeSelector={"kubernetes.io/arch": "amd64"})), starts)
+
+
+def test_pods_are_listed_by_a_node_that_was_not_read_yet() -> None:
+    store = starting()
+    store.documents[claim_address("b")]["status"] = {"nodeName": "node-b"}
+    (delete,) = acted(STATE, B_GOES, store).changes
+    assert delete.empty_node == "node-b"
+    store.put(pods("early"), waiting("early", nodeName="node-b"))
+    assert cancelled(store) == []
 
 
 def test_a_pod_that_does_not_tolerate_its_taint_waits_for_another() -> None:

@@ -434,6 +434,16 @@ def test_a_waiting_pod_counts_where_there_is_no_doubt(
             [pod("x", spec={"tolerations": [{"operator": "Exists"}]})], (True, True), id="in doubt"
         ),
         pytest.param([pod("x", 9)], (False, False), id="for none"),
+        pytest.param(
+            [pod("x", spec={"nodeSelector": {"nvidia.com/gpu.product": "H100"}})],
+            (True, False),
+            id="by a label that a driver sets later",
+        ),
+        pytest.param(
+            [pod("x", spec={"nodeSelector": {"karpenter.sh/nodepool": "a10"}})],
+            (False, False),
+            id="for another pool",
+        ),
     ],
 )
 def test_pods_wait_for_each_pool_that_they_may_get(
