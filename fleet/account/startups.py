@@ -49,16 +49,22 @@ class StartUps:
             result = replace(result, nodes=self.nodes.read(machines, now_seconds))
         return result
 
-    def with_called_off(self, uids: Collection[str]) -> "StartUps":
-        """With the machines under way that a plan lets go, by the UID of their NodeClaims."""
+    def with_called_off(
+        self, uids: Collection[str], going: Collection[str] = frozenset()
+    ) -> "StartUps":
+        """With what a plan lets go of the machines under way.
+
+        Args:
+            uids: of the NodeClaims that the plan lets go; any other is not called off any more.
+            going: of those that are being deleted: what an earlier plan said of them stays.
+        """
         found = {
-            uid: replace(one, called_off=True)
-            for uid in uids
-            if (one := self.nodes.starting.get(uid)) is not None
+            uid: one
+            if uid in going or one.called_off == (uid in uids)
+            else replace(one, called_off=uid in uids)
+            for uid, one in self.nodes.starting.items()
         }
-        if not found:
-            return self
-        return replace(self, nodes=replace(self.nodes, starting={**self.nodes.starting, **found}))
+        return replace(self, nodes=replace(self.nodes, starting=found))
 
 
 def _pod_starts(pod: Pod, nodes: Mapping[str, Node]) -> Iterator[PodStart]:

@@ -119,7 +119,12 @@ class ClusterRounds:
                 if pool.act
                 for node in pool.nodes
                 if node.verdict is Verdict.RELEASE
-            }
+            },
+            going={
+                claim.uid
+                for claim in cluster.node_claims or ()
+                if claim.deleted_seconds is not None
+            },
         )
         self._costs = self._costs.read(snapshot, now_seconds, planned=decided.plan.reasons)
         return ClusterRound(

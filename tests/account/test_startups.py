@@ -253,6 +253,11 @@ class TestNodes:
         ended = {one.uid: (one.called_off, one.ended_seconds) for one in found.nodes.ended}
         assert ended == {"u-c": (False, BEGIN + 60), "u-d": (True, BEGIN + 90)}
 
+    def test_an_order_that_a_plan_wants_again_is_not_called_off_any_more(self) -> None:
+        found = after((30, [claimed("c"), claimed("d")])).with_called_off({"u-c", "u-d"})
+        found = found.with_called_off((), going={"u-d"}).read(cluster(), KNOWN, BEGIN + 90)
+        assert {one.uid: one.called_off for one in found.nodes.ended} == {"u-c": False, "u-d": True}
+
     def test_a_node_that_karpenter_did_not_make_counts_from_its_own_creation(self) -> None:
         def own(gpus: int) -> Object:
             one = registered(gpus=gpus, ready=100)
