@@ -66,9 +66,9 @@ class PoolNode:
     stage: NodeStage
     stage_since_seconds: float
     ordered_seconds: float
-    cancellable: bool = True
-    """Until it is initialized, its start can be called off; False = Karpenter did not make it, or
-    it was initialized before."""
+    cancellable: bool = False
+    """Until it is initialized, its start can be called off; False = that is not known, Karpenter
+    did not make it, or it was initialized before."""
     pods: tuple[NodePod, ...] = ()
     empty_since_seconds: float | None = None
     """Since when it is initialized and no pod has a GPU of it; None = it is not empty, or is out of

@@ -121,6 +121,7 @@ def _node(node: LiveNode, now_seconds: float) -> PoolNode:
         stage=node.stage,
         stage_since_seconds=node.stage_since_seconds,
         ordered_seconds=node.ordered_seconds,
+        cancellable=True,
         pods=tuple(_pod(pod, now_seconds) for pod in node.pods),
         empty_since_seconds=node.empty_since_seconds,
         held_by_us_until_seconds=held if held > now_seconds else None,

@@ -52,7 +52,7 @@ def empty(name: str, gpus: int = 1, minutes: float = 10, **fields: Any) -> PoolN
 
 
 def coming(name: str, gpus: int = 1, **fields: Any) -> PoolNode:
-    return node(name, gpus, **({"stage": NodeStage.LAUNCHED} | fields))
+    return node(name, gpus, **({"stage": NodeStage.LAUNCHED, "cancellable": True} | fields))
 
 
 def pool(*nodes: PoolNode, **fields: Any) -> PoolState:

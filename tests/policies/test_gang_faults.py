@@ -130,6 +130,7 @@ class World:
             stage=NodeStage.INITIALIZED if ready else NodeStage.LAUNCHED,
             stage_since_seconds=machine.ready_at if ready else machine.ordered,
             ordered_seconds=machine.ordered,
+            cancellable=True,
             pods=pods,
             empty_since_seconds=machine.empty_since,
             held_by_us_until_seconds=machine.held_until,

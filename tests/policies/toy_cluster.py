@@ -139,6 +139,7 @@ class Cluster:
             if machine.ready_since is None
             else machine.ready_since,
             ordered_seconds=machine.ordered,
+            cancellable=True,
             pods=tuple(
                 NodePod(
                     uid=pod,
