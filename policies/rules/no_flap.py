@@ -11,13 +11,15 @@ from typing import Final
 
 from fleet.reasons import Reason
 from policies.node_plan import Step
-from policies.rules.draft import SPECULATIVE, PoolDraft, per_pool
+from policies.rules.draft import SPECULATIVE, PoolDraft, is_starting, per_pool
 from policies.rules.worth import late_seconds
 from scaler.forecast.running_maximum import MaximumForecast
 
 _RULE: Final = "no-flap"
 RELEASED: Final = "no-flap/released"
 """Noted: when a node of the pool was let go last."""
+_OF_NODE: Final = "no-flap/start/"
+"""Noted, by UID: since when a node that starts is let go; what does it may refuse for long."""
 _CEILING: Final = "no-flap/ceiling"
 _HIGH: Final = 0.99
 
@@ -26,19 +28,28 @@ _HIGH: Final = 0.99
 def order_nothing_back(draft: PoolDraft) -> None:
     """Drop orders ahead of demand soon after a release."""
     lasts = draft.pool.lead_time.boot_seconds + late_seconds(draft)
-    released = draft.now_seconds if draft.releases else draft.remembered.get(RELEASED)
+    released, anew = _released(draft)
     begin = min(draft.started_seconds if released is None else released, draft.now_seconds)
     left = begin + lasts - draft.now_seconds
     if left <= 0:
         return
     ceiling = draft.remembered.get(_CEILING)
-    if draft.releases or ceiling is None:
+    if anew or ceiling is None:
         ceiling = max(ceiling or 0.0, _highest(draft, lasts))
     draft.memory[_CEILING] = ceiling
     if released is not None:
         draft.memory[RELEASED] = begin
     if draft.pool.demand_gpus <= ceiling:
         _drop(draft, {Reason.PRE_WARM} if released is None else SPECULATIVE, left, ceiling)
+
+
+def _released(draft: PoolDraft) -> tuple[float | None, bool]:
+    """When a node was let go last, and whether that is in this round."""
+    starts = {node.uid for node in draft.pool.nodes if is_starting(node)} & draft.releases.keys()
+    since = [draft.since(_OF_NODE + uid) for uid in sorted(starts)]
+    if draft.releases.keys() - starts or draft.now_seconds in since:
+        return draft.now_seconds, True
+    return draft.remembered.get(RELEASED, max(since, default=None)), False
 
 
 def _drop(
