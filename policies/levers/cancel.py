@@ -23,12 +23,11 @@ from policies.levers.wanted import nodes_to_ask, takes_gpus
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import Lever
 from policies.reading.fitting import Candidate, not_ruled_out
+from policies.rules.cancel import ORDERED_SECONDS_MIN
 from policies.rules.draft import is_starting
 from policies.situation import PoolNode
 
 LEVER: Final = "cancel"
-ORDERED_SECONDS_MIN: Final = 30.0
-"""Before the delete: the pod that it was bought for is read by then."""
 
 
 def cancel_nodes(round_: PoolRound, ordered: Sequence[Change]) -> LeverResult:
@@ -158,10 +157,17 @@ def _deleted(
         uid=claim.uid,
         empty_node=claim.node,
         start_of=_with_labels_of(claim, found),
-        after=_buffer_before(ordered),
+        after=_buffer_before(round_, node, ordered),
     )
 
 
-def _buffer_before(ordered: Iterable[Change]) -> Address | None:
-    """A buffer that has to fall before in this round; None = there is none."""
-    return next((one.address for one in ordered if one.address.kind == "CapacityBuffer"), None)
+def _buffer_before(round_: PoolRound, node: PoolNode, ordered: Iterable[Change]) -> Address | None:
+    """The buffer that has to fall before in this round; None = there is none.
+
+    Of several that fall, the one of the node's capacity type: it is what would buy it again.
+    """
+    falling = [one.address for one in ordered if one.address.kind == "CapacityBuffer"]
+    for one in round_.objects.made_for(round_.pool.name, "CapacityBuffer"):
+        if one.address in falling and one.capacity_type is node.capacity_type:
+            return one.address
+    return falling[0] if falling else None

@@ -25,6 +25,8 @@ from policies.rules.release import not_releasable
 from policies.rules.worth import late_seconds
 from policies.situation import NodeStage, PoolNode
 
+ORDERED_SECONDS_MIN: Final = 30.0
+"""From the order on: the pod that a machine was bought for is read by then."""
 _RULE: Final = "cancel"
 _SINCE: Final = "cancel/since"
 """Noted: the release from which on the next two are counted."""
@@ -43,9 +45,14 @@ def cancel_starts(draft: PoolDraft) -> None:
     """Release what still starts and is above the wanted number, where a forecast tells it."""
     waited_for = _nodes_waited_for(draft)
     _count(draft, waited_for)
-    if draft.nodes_wanted is None or draft.policy.keep_new_nodes_seconds or waited_for:
+    if draft.nodes_wanted is None or draft.policy.keep_new_nodes_seconds:
         return
     surplus = _above(draft)
+    if waited_for and surplus:
+        text = f"{len(surplus)} starts above the {_wanted(draft)} wanted nodes go on: pods wait"
+        draft.say(Step(rule=_RULE, text=f"{text} that may get them, or will soon"))
+    if waited_for:
+        return
     refused = not_releasable(draft, surplus)
     for node in surplus:
         why = refused.get(node.uid) or _stays(draft, node)
@@ -113,6 +120,9 @@ def _keeping(draft: PoolDraft, node: PoolNode) -> tuple[bool, float, int, float,
 
 def _stays(draft: PoolDraft, node: PoolNode) -> str | None:
     """Why this one is not called off although others may be."""
+    age = draft.now_seconds - node.ordered_seconds
+    if age < ORDERED_SECONDS_MIN:
+        return f"it was ordered {age:.0f} s ago, and the pod for it may be about to be read"
     if node.clique is None and any(one.clique is not None for one in draft.pool.nodes):
         return "it does not tell its NVLink domain yet"
     released = draft.memory.get(_BEFORE)

@@ -1,10 +1,12 @@
 """A machine that still starts is called off by the delete of its NodeClaim."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from fleet.cluster.karpenter import node_claim_of
+from fleet.cluster.nodes import CapacityType
 from fleet.cluster.pods import pod_of
 from policies.levers.cancel import waits_for
 from policies.levers.change import Address
@@ -93,6 +95,23 @@ def test_the_buffer_that_asked_for_it_falls_first() -> None:
     falls, delete = done.changes
     assert body_of(falls)["spec"]["replicas"] == 1
     assert delete.after == BUFFER
+
+
+def test_of_two_buffers_that_fall_the_one_of_its_kind_falls_first() -> None:
+    kinds = CapacityType.ON_DEMAND, CapacityType.SPOT
+    nodes = [replace(one, capacity_type=kind) for one, kind in zip((A, B), kinds, strict=True)]
+    state = pool(*nodes, demand_gpus=0.0)
+    store = starting(state)
+    orders = tuple(order(1, capacity_type=kind) for kind in kinds)
+    carry_out(store, acted(state, plan(orders=orders), store).changes)
+    done = acted(state, plan(*map(released, nodes)), store)
+    buffers = {
+        one.address.name.rsplit("-", 1)[0]: one.address
+        for one in done.changes
+        if one.address.kind == "CapacityBuffer"
+    }
+    after = [one.after for one in done.changes if one.verb.value == "delete"]
+    assert after == [buffers["foresail-h100-on-demand"], buffers["foresail-h100-spot"]]
 
 
 def test_what_a_buffer_asks_for_is_not_called_off() -> None:

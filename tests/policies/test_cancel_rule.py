@@ -133,6 +133,12 @@ def test_nothing_is_cancelled_while_a_pod_waits(fields: dict[str, Any]) -> None:
     assert named(plan_of(replace(state, **fields)), Verdict.RELEASE) == []
 
 
+def test_a_step_says_when_starts_go_on_for_pods_that_wait() -> None:
+    waits = plan_of(pool(*FOUR, booting("new"), forecast=FOUR_WANTED, pods_wait=True))
+    text = "cancel: 1 starts above the 4 wanted nodes go on: pods wait that may get them"
+    assert text in texts(waits)
+
+
 def test_pods_of_gangs_do_not_hide_one_that_waits() -> None:
     of_gang = node("gang", 8, pods=tuple(pod(f"g{i}", workload=TUNE) for i in range(8)))
     runs = GangDemand(workload=TUNE, pods=8, gpus_per_pod=1, waiting_pods=0)
@@ -155,6 +161,35 @@ def test_a_node_with_a_pod_before_it_is_initialized_stays() -> None:
     taken = booting("taken", pods=(pod("early"),))
     state = pool(*FOUR[:3], taken, booting("new"), forecast=FOUR_WANTED)
     assert named(plan_of(state), Verdict.RELEASE) == ["new"]
+
+
+def test_one_that_was_just_ordered_boots_on() -> None:
+    """What is not done must not be counted on, by the ceilings and by what is learned of starts."""
+    assert gone(booting("new", minutes=29 / 60)) == []
+    assert gone(booting("new", minutes=30 / 60)) == ["new"]
+
+
+def test_what_is_not_known_to_be_on_its_way_is_not_called_off() -> None:
+    assert not node("n").cancellable
+
+
+def test_a_start_that_cannot_be_called_off_is_let_go_once() -> None:
+    """What would do it may refuse for long, and orders must not be held up for as long."""
+    memory = SETTLED
+    for seconds in range(0, 840, 120):
+        state = pool(
+            *FOUR,
+            booting("stuck"),
+            forecast=replace(FOUR_WANTED, made_at_seconds=NOW + seconds),
+        )
+        made, memory = round_of(state, state=memory, now=NOW + seconds)
+        assert named(made.pools[0], Verdict.RELEASE) == ["stuck"]
+    # Two boots of 6 minutes and a pull of 2 after the first of these rounds.
+    rising = replace(FIVE_WANTED, made_at_seconds=NOW + 840)
+    more, _ = round_of(
+        pool(*FOUR, forecast=rising), policy=PoolPolicy(rho=50), state=memory, now=NOW + 840
+    )
+    assert ordered(more.pools[0]) == [(1, "pre-warm")]
 
 
 def test_what_is_no_machine_on_its_way_stays() -> None:
