@@ -144,16 +144,19 @@ class ChangeExecutor:
         return _Attempt(ending=Ending.DONE)
 
     async def _needed(self, change: Change) -> "_Attempt | None":
-        """Why pods may need what is deleted, by lists of pods past every cache."""
+        """Why pods may need what is deleted, by lists of pods past every cache.
+
+        Those that wait come first: a pod that gets the node in between is in the second list.
+        """
         node, claim = change.empty_node, change.start_of
         needed = None
-        if node is not None:
-            needed = await self._with_pods(
-                change, f"spec.nodeName={node}", takes_gpus, f"node {node} has"
-            )
-        if needed is None and claim is not None:
+        if claim is not None:
             needed = await self._with_pods(
                 change, "spec.nodeName=", lambda pod: waits_for(pod, claim), "for it may wait"
+            )
+        if needed is None and node is not None:
+            needed = await self._with_pods(
+                change, f"spec.nodeName={node}", takes_gpus, f"node {node} has"
             )
         return needed
 

@@ -1,6 +1,7 @@
 """A bed's API server by HTTP, as its admin: kubectl is a process, and costs a tenth of a second."""
 
 import json
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,9 @@ _SECONDS_MAX = 120
 _JSON = "application/json"
 _STRICT, _DRY = "fieldValidation=Strict", "&dryRun=All"
 _ALL_USERS = "system:authenticated"
+_BUSY = {requests.codes.too_many_requests, requests.codes.service_unavailable}
+_TRIES_MAX = 10
+"""Where the API server has too much to do, and says when to ask again."""
 
 
 class ApiServer:
@@ -59,7 +63,7 @@ class ApiServer:
             RuntimeError: it was refused, or no such kind is served; with what the server said.
         """
         path = f"{self.path_of(document)}?fieldManager=kubectl&{_STRICT}{_DRY if dry else ''}"
-        _taken(self._request("PATCH", path, document, "application/apply-patch+yaml"))
+        _taken(self._asked_again("PATCH", path, document, "application/apply-patch+yaml"))
 
     def create(self, document: Object, *, dry: bool = False, user: str | None = None) -> Object:
         """Make an object that is not there yet, as `kubectl create` does; what the server made.
@@ -74,7 +78,7 @@ class ApiServer:
         """
         path = f"{self._collection_of(document)}?{_STRICT}{_DRY if dry else ''}"
         whom = {"Impersonate-User": user, "Impersonate-Group": _ALL_USERS} if user else {}
-        made: Object = _taken(self._request("POST", path, document, headers=whom)).json()
+        made: Object = _taken(self._asked_again("POST", path, document, headers=whom)).json()
         return made
 
     def is_there(self, path: str, *, uid: str | None = None) -> bool:
@@ -131,6 +135,16 @@ class ApiServer:
             return self._collections[version, kind]
         except KeyError:
             raise RuntimeError(f"no {kind} of {version} is served") from None
+
+    def _asked_again(self, *request: Any, **more: Any) -> requests.Response:
+        """As kubectl does."""
+        for _ in range(_TRIES_MAX):
+            answer = self._request(*request, **more)
+            seconds = answer.headers.get("Retry-After")
+            if answer.status_code not in _BUSY or seconds is None:
+                break
+            time.sleep(float(seconds))
+        return answer
 
     def _request(
         self,

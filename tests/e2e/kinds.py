@@ -26,7 +26,7 @@ def serve(
     *,
     adapted: Callable[[Definition], Definition] = lambda definition: definition,
 ) -> None:
-    """Make kinds that the bed does not have yet, and wait until they are served.
+    """Make kinds what files have, and wait until they are served.
 
     Args:
         bed: whose API server serves them.
@@ -34,7 +34,7 @@ def serve(
         adapted: a definition as the bed needs it.
     """
     for definition in definitions(files):
-        bed.send("POST", DEFINITIONS, without_descriptions(adapted(definition)))
+        bed.apply(without_descriptions(adapted(definition)))
     bed.wait_for_kinds()
 
 

@@ -323,6 +323,18 @@ def _pod(name: str, owner: str, gpus: str) -> Object:
     }
 
 
+async def test_a_pod_that_gets_the_node_between_the_two_lists_is_in_the_second(
+    executor: ChangeExecutor, server: ApiServer
+) -> None:
+    server.serve("/api/v1/pods", "Pod")
+    change = replace(DELETE, start_of=STARTS, empty_node="node-a")
+    await executor.carry_out((change,))
+    assert [one["fieldSelector"] for one in server.asked] == [
+        "spec.nodeName=",
+        "spec.nodeName=node-a",
+    ]
+
+
 @pytest.mark.parametrize(
     ("stopped_for", "leads", "ending"),
     [(4.0, True, "done"), (600.0, True, "changed since it was read"), (4.0, False, "left out")],

@@ -90,7 +90,9 @@ WEBHOOK = {
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_the_api_server_takes_every_field(chart_bed: Bed, helm: Helm, values: Path) -> None:
-    chart_bed.apply(*helm.rendered(values), dry=True)
+    rendered = helm.rendered(values)
+    assert rendered
+    chart_bed.apply(*rendered, dry=True)
 
 
 def test_plain_manifests_are_taken_and_hold_no_key(chart_bed: Bed, tmp_path: Path) -> None:

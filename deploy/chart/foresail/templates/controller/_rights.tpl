@@ -44,7 +44,7 @@
 - {apiGroups: [""], resources: [nodes], verbs: [patch]}
 {{- end }}
 {{- if .nodeRelease }}
-# nodeRelease: of an empty node.
+# nodeRelease: of an empty node, or one that starts and is not wanted any more.
 - {apiGroups: [karpenter.sh], resources: [nodeclaims], verbs: [delete]}
 {{- end }}
 {{- if or .capacityBuffer .placeholder }}
