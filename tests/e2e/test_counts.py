@@ -98,9 +98,10 @@ def test_zero_comes_only_when_the_queue_is_drained(site: Site, chat: str) -> Non
         assert _answers_while(site, chat, waiting=2) > 0
         site.bed.wait(lambda: site.replicas(chat) < 3, "the queue's replicas")
         assert site.replicas(chat) > 0
-        _asks_nothing(site, chat)
-        site.stops(chat)
-    assert record.counts[-2] > 0
+    assert min(record.counts) > 0
+
+    _asks_nothing(site, chat)
+    site.stops(chat)
 
 
 def test_replicas_go_after_the_hold_and_not_before(site: Site, deployed: str) -> None:
