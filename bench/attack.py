@@ -21,6 +21,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,14 +98,16 @@ class _Run:
 
 async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
     with prometheus(workloads) as honest_port, hostile() as hostile_port:
+        references = [bench_object(index) for index in range(workloads)]
+        namespaces = sorted({one.namespace for one in references})
+        sources = _sources(honest_port, hostile_port, namespaces)
         async with (
-            serving(_sources(honest_port, hostile_port), log=subprocess.DEVNULL) as server,
+            serving(sources, log=subprocess.DEVNULL) as server,
             grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
             floor() as floor_address,
             grpc.aio.insecure_channel(floor_address) as floor_channel,
         ):
             keda = pb_grpc.ExternalScalerStub(channel)
-            references = [bench_object(index) for index in range(workloads)]
             await until_live(keda, references, seconds_max=_LIVE_SECONDS_MAX)
             victim = Victim(
                 grpc_port=server.grpc_port, http_port=server.http_port, source_port=hostile_port
@@ -188,7 +191,7 @@ async def _watch(server: Server, peak: _Peak) -> None:
         await asyncio.sleep(1.0)
 
 
-def _sources(honest_port: int, hostile_port: int) -> str:
+def _sources(honest_port: int, hostile_port: int, namespaces: Sequence[str]) -> str:
     base = f"http://127.0.0.1:{hostile_port}"
     own = "".join(f"  - {{name: {f}, prometheus: {{url: '{base}/{f}'}}}}\n" for f in FAULTS)
     return (
@@ -197,7 +200,7 @@ def _sources(honest_port: int, hostile_port: int) -> str:
         f"{own}"
         f"limits: {{metadataAddresses: ['{base}']}}\n"
         "tenants:\n"
-        "  - {namespaces: [bench], sources: [main]}\n"
+        f"  - {{namespaces: [{', '.join(namespaces)}], sources: [main]}}\n"
         f"  - namespaces: [{NAMESPACE}]\n"
         f"    sources: [{', '.join(FAULTS)}]\n"
         f"    metadataAddresses: ['{base}']\n"
