@@ -137,10 +137,8 @@ def _stays(draft: PoolDraft, node: PoolNode) -> str | None:
 
 def _step(draft: PoolDraft, node: PoolNode) -> Step:
     since = max(0.0, draft.now_seconds - node.ordered_seconds)
-    usd = draft.usd_per_hour(node)
-    price = "an unknown price" if usd is None else f"${usd:.2f} an hour"
     text = (
         f"ordered {since / 60:.0f} min ago and not ready, above the {_wanted(draft)} nodes that "
-        f"are worth keeping, and no pod waits; it frees {node.gpus} GPUs and {price}"
+        f"are worth keeping, and no pod waits; {draft.frees(node)}"
     )
     return Step(rule=_RULE, text=text)

@@ -149,6 +149,12 @@ class PoolDraft:
     def usd_per_hour(self, node: PoolNode) -> float | None:
         return node.usd_per_hour if node.usd_per_hour is not None else self.pool.usd_per_hour
 
+    def frees(self, node: PoolNode) -> str:
+        """What it is worth that a node goes."""
+        usd = self.usd_per_hour(node)
+        price = "an unknown price" if usd is None else f"${usd:.2f} an hour"
+        return f"it frees {node.gpus} GPUs and {price}"
+
     def hold(
         self,
         node: PoolNode,

@@ -78,10 +78,8 @@ def _domains(draft: PoolDraft) -> dict[str, set[str]]:
 def _step(draft: PoolDraft, node: PoolNode) -> Step:
     since = node.empty_since_seconds
     empty = draft.now_seconds - (draft.now_seconds if since is None else since)
-    usd = draft.usd_per_hour(node)
-    price = "an unknown price" if usd is None else f"${usd:.2f} an hour"
     text = (
         f"empty for {empty / 60:.0f} min and above the {draft.nodes_wanted} nodes that are worth "
-        f"keeping; it frees {node.gpus} GPUs and {price}"
+        f"keeping; {draft.frees(node)}"
     )
     return Step(rule=_RULE, text=text)
