@@ -15,6 +15,11 @@ UNITS_MAX: Final = 2**16
 """Of one resource on one node: sixteen GPUs, shared by 4,096 pods each."""
 
 
+def counts_gpus(resource: str) -> bool:
+    """Whether a resource counts GPUs, or parts of them."""
+    return resource in WHOLE or resource == SHARED or MIG.fullmatch(resource) is not None
+
+
 def refuse_absurd(amounts: Mapping[str, Fraction]) -> None:
     """Refuse more units than any node has: GPUs are told apart one by one.
 
@@ -22,7 +27,7 @@ def refuse_absurd(amounts: Mapping[str, Fraction]) -> None:
         UnreadableObjectError: names the resource.
     """
     for name, amount in amounts.items():
-        if amount > UNITS_MAX and (name in WHOLE or name == SHARED or MIG.fullmatch(name)):
+        if amount > UNITS_MAX and counts_gpus(name):
             raise UnreadableObjectError(
                 f"{name} is {float(amount):g}; a node with more than {UNITS_MAX} is not read"
             )

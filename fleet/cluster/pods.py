@@ -132,6 +132,11 @@ class Pod:
         return extended or bool(self.claims or self.claims_to_come)
 
     @property
+    def of_daemon_set(self) -> bool:
+        """A DaemonSet made it, for its node."""
+        return any(owner.kind == "DaemonSet" and owner.controls for owner in self.owners)
+
+    @property
     def placeholder(self) -> bool:
         """It only keeps room for others, and its priority says so.
 

@@ -57,8 +57,7 @@ def waits_for(pod: Pod, claim: NodeClaim) -> bool:
     """
     if pod.node is not None or pod.ended or pod.deleted_seconds is not None:
         return False
-    by_daemon = any(owner.kind == "DaemonSet" and owner.controls for owner in pod.owners)
-    if pod.gated or pod.placeholder or by_daemon:
+    if pod.gated or pod.placeholder or pod.of_daemon_set:
         return False
     machine = Candidate(
         name=claim.name,

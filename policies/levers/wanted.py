@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from fleet.annotations import RELEASE_TAINT
 from fleet.cluster.fields import tolerations
-from fleet.cluster.gpu_resources import MIG, SHARED, WHOLE
+from fleet.cluster.gpu_resources import counts_gpus
 from fleet.cluster.nodes import CapacityType
 from fleet.cluster.pods import Pod
 from policies.levers.objects import MadeObject
@@ -156,9 +156,4 @@ def takes_gpus(pod: Pod) -> bool:
     """
     if not pod.may_take_gpus or pod.placeholder or pod.ended:
         return False
-    by_daemon = any(owner.kind == "DaemonSet" and owner.controls for owner in pod.owners)
-    return not by_daemon or any(map(_counts_gpus, pod.requests))
-
-
-def _counts_gpus(resource: str) -> bool:
-    return resource in WHOLE or resource == SHARED or MIG.fullmatch(resource) is not None
+    return not pod.of_daemon_set or any(map(counts_gpus, pod.requests))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from fleet.cluster.gpu_resources import MIG, SHARED, WHOLE
+from fleet.cluster.gpu_resources import counts_gpus
 from fleet.documents import Json, is_object, listed, part, text
 from policies.lint.finding import Path
 from policies.lint.objects import Inputs, Object
@@ -107,9 +107,7 @@ def gpu_resources(container: Json, *sides: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in named if _is_gpu(name)))
 
 
-@lru_cache(1024)
-def _is_gpu(resource: str) -> bool:
-    return resource in WHOLE or resource == SHARED or bool(MIG.fullmatch(resource))
+_is_gpu: Final = lru_cache(1024)(counts_gpus)
 
 
 def _is_shell(container: Json) -> bool:

@@ -7,7 +7,7 @@ from fleet.account.loading import PodLoad
 from fleet.account.node import NodeGpus
 from fleet.account.node_ends import NodeEnd
 from fleet.annotations import DELETION_COST, DISRUPTION_COST
-from fleet.cluster.gpu_resources import MIG, SHARED, WHOLE
+from fleet.cluster.gpu_resources import counts_gpus
 from fleet.cluster.karpenter import NodeClaim
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
@@ -83,7 +83,7 @@ class NodeReading:
         if claim is None or claim.since_seconds("Initialized") is not None:
             return False
         # Without GPUs it was bought for pods that are not read, unless they ask by claims.
-        asked = not claim.requests or any(map(_of_gpus, claim.requests))
+        asked = not claim.requests or any(map(counts_gpus, claim.requests))
         return asked or claim.for_drivers
 
     @property
@@ -92,7 +92,7 @@ class NodeReading:
         if self.account is not None and self.account.devices:
             return True
         allocatable = self.node.allocatable if self.node is not None else {}
-        return any(amount > 0 and _of_gpus(name) for name, amount in allocatable.items())
+        return any(amount > 0 and counts_gpus(name) for name, amount in allocatable.items())
 
 
 def pool_node(
@@ -154,10 +154,6 @@ def pool_node(
         pods_moved=not any(pod.ranked_by_karpenter for pod, _ in reading.pods),
         clique=account.clique if account is not None else None,
     )
-
-
-def _of_gpus(resource: str) -> bool:
-    return resource in WHOLE or resource == SHARED or MIG.fullmatch(resource) is not None
 
 
 def _is_out(account: NodeGpus) -> bool:
