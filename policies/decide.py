@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from fleet.reasons import Reason
 from policies.node_plan import NodeDecision, NodePlan, PoolPlan, Step, Verdict
 from policies.policy.pool_policy import PoolPolicy
+from policies.rules.bought_again import leave_what_others_buy
 from policies.rules.budget import keep_within_ceilings
 from policies.rules.cancel import cancel_starts
 from policies.rules.constants import RuleConstants
@@ -39,6 +40,7 @@ RULES: Final[tuple[Rule, ...]] = (
     hold_and_order,
     hedge,
     keep_new_nodes,
+    leave_what_others_buy,
     release_surplus,
     cancel_starts,
     keep_within_ceilings,

@@ -8,46 +8,32 @@ far: while both boot they cost the same, and the other one serves sooner.
 
 Nothing is let go while a pod waits that may use it, while a node with pods is about to go, or where
 the operator keeps new nodes. What is let go is not ordered again at once
-(`policies.rules.no_flap`), and what somebody else orders then is not let go for as long: a buffer
-of another owner may want it. Pods that waited since explain as many machines as they needed at
-once, and those may go; more than these are not called off within the time of one such wait.
+(`policies.rules.no_flap`), and what somebody else orders then is left alone for a while
+(`policies.rules.bought_again`).
 """
 
-import math
 from typing import Final
 
 from fleet.cluster.nodes import CapacityType
 from fleet.reasons import Reason
 from policies.node_plan import Step
+from policies.rules.bought_again import nodes_waited_for
 from policies.rules.draft import PoolDraft, is_starting, per_pool
-from policies.rules.no_flap import RELEASED
 from policies.rules.release import not_releasable
-from policies.rules.worth import late_seconds
 from policies.situation import NodeStage, PoolNode
 
 ORDERED_SECONDS_MIN: Final = 30.0
 """From the order on: the pod that a machine was bought for is read by then."""
 _RULE: Final = "cancel"
-_SINCE: Final = "cancel/since"
-"""Noted: the release from which on the next two are counted."""
-_WAITED_FOR: Final = "cancel/waited-for"
-"""Noted: the most nodes that pods have waited for at once."""
-_BEFORE: Final = "cancel/before"
-"""Noted: the last release before this round, so that the same round decides the same again."""
-_AGAIN: Final = "cancel/again/"
-"""Noted, by UID: nodes called off that were ordered after a release."""
 _STAGES: Final = tuple(NodeStage)
-_NOISE: Final = 1e-9
 
 
 @per_pool
 def cancel_starts(draft: PoolDraft) -> None:
     """Release what still starts and is above the wanted number, where a forecast tells it."""
-    waited_for = _nodes_waited_for(draft)
-    _count(draft, waited_for)
     if draft.nodes_wanted is None or draft.policy.keep_new_nodes_seconds:
         return
-    surplus = _above(draft)
+    surplus, waited_for = _above(draft), nodes_waited_for(draft)
     if waited_for and surplus:
         text = f"{len(surplus)} starts above the {_wanted(draft)} wanted nodes go on: pods wait"
         draft.say(Step(rule=_RULE, text=f"{text} that may get them, or will soon"))
@@ -60,41 +46,6 @@ def cancel_starts(draft: PoolDraft) -> None:
             draft.release(node, Reason.UNINITIALIZED, _step(draft, node))
         else:
             draft.remark(node, Step(rule=_RULE, text=f"not called off: {why}"))
-
-
-def _nodes_waited_for(draft: PoolDraft) -> int:
-    """How many nodes pods wait for, or may wait for before another could be there."""
-    pool = draft.pool
-    gangs = {gang.workload for gang in pool.gangs}  # no part of the demand
-    bound = sum(pod.gpus for node in pool.nodes for pod in node.pods if pod.workload not in gangs)
-    moving = sum(pod.gpus for node in pool.nodes if not node.lasts for pod in node.pods)
-    of_gangs = sum(gang.waiting_pods * gang.gpus_per_pod for gang in pool.gangs)
-    gpus = max(0.0, pool.demand_gpus - bound) + moving + of_gangs
-    known = math.ceil(gpus / pool.gpus_per_node - _NOISE)
-    unknown = (
-        pool.pods_wait
-        or any(gang.waiting_pods for gang in pool.gangs)
-        or any(node.pods and not node.lasts for node in pool.nodes)
-    )
-    return max(known, 1 if unknown else 0)
-
-
-def _count(draft: PoolDraft, waited_for: int) -> None:
-    """Go on with the notes since a release, or begin anew when its time is over."""
-    lasts = draft.pool.lead_time.boot_seconds + late_seconds(draft)
-    past, now = draft.remembered, draft.now_seconds
-    released = past.get(RELEASED)
-    if released is not None and released >= now:  # of this round, or a clock has gone back
-        released = past.get(_BEFORE)
-    if released is None or now - released >= lasts:
-        return
-    draft.memory[_BEFORE] = released
-    since = min(past.get(_SINCE, released), now)
-    if now - since >= lasts:
-        since, past = now, {}
-    draft.memory[_SINCE] = since
-    draft.memory[_WAITED_FOR] = max(past.get(_WAITED_FOR, 0.0), waited_for)
-    draft.memory |= {uid: at for uid, at in past.items() if uid.startswith(_AGAIN)}
 
 
 def _above(draft: PoolDraft) -> list[PoolNode]:
@@ -125,14 +76,7 @@ def _stays(draft: PoolDraft, node: PoolNode) -> str | None:
         return f"it was ordered {age:.0f} s ago, and the pod for it may be about to be read"
     if node.clique is None and any(one.clique is not None for one in draft.pool.nodes):
         return "it does not tell its NVLink domain yet"
-    released = draft.memory.get(_BEFORE)
-    if released is None or node.ordered_seconds <= released:
-        return None
-    again = {key for key in draft.memory if key.startswith(_AGAIN)} | {_AGAIN + node.uid}
-    if len(again) <= draft.memory[_WAITED_FOR]:
-        draft.memory.setdefault(_AGAIN + node.uid, draft.now_seconds)
-        return None
-    return "it was ordered after the last one was let go, and no pod that waited since explains it"
+    return None
 
 
 def _step(draft: PoolDraft, node: PoolNode) -> Step:

@@ -3,7 +3,8 @@
 Only an empty node is released, so running work is never touched; GPUs that are free beside used
 ones are worked off by `policies.rules.pod_costs`. Of nodes that share an NVLink domain all go or
 none: a part of a domain serves no workload that spans it. A reserved node costs the same without
-us, so its release saves nothing. A pool that orders nodes in this round releases none.
+us, so its release saves nothing. A pool that orders nodes in this round releases none, and what
+another owner may have bought again after a release is left alone (`policies.rules.bought_again`).
 """
 
 from collections import defaultdict
@@ -14,6 +15,7 @@ from fleet.cluster.nodes import CapacityType
 from fleet.reasons import Reason
 from policies.node_plan import Step
 from policies.policy.pool_policy import Lever
+from policies.rules.bought_again import bought_again
 from policies.rules.draft import PoolDraft, per_pool
 from policies.situation import PoolNode
 
@@ -37,11 +39,12 @@ def release_surplus(draft: PoolDraft) -> None:
 
 
 def not_releasable(draft: PoolDraft, nodes: Sequence[PoolNode]) -> dict[str, str]:
-    """Why some of these empty nodes may not be released now, by UID."""
+    """Why some of these nodes may not be released now, by UID."""
     why = _none_now(draft)
     if why is not None:
         return {node.uid: why for node in nodes}
-    refused = {node.uid: found for node in nodes if (found := _never(node)) is not None}
+    refused = bought_again(draft, nodes)
+    refused |= {node.uid: found for node in nodes if (found := _never(node)) is not None}
     going = {node.uid for node in nodes} - refused.keys()
     domains = _domains(draft)
     for node in nodes:

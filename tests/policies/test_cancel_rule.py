@@ -318,7 +318,7 @@ def test_a_wait_explains_as_many_machines_as_its_pods_needed() -> None:
     state = pool(*FOUR, *again, forecast=replace(FOUR_WANTED, made_at_seconds=NOW + 120))
     _, memory = round_of(replace(state, demand_gpus=6.0), state=memory, now=NOW + 120)
     later, _ = round_of(state, state=memory, now=NOW + 240)
-    assert named(later.pools[0], Verdict.RELEASE) == ["again-1", "again-2"]
+    assert named(later.pools[0], Verdict.RELEASE) == ["again-0", "again-1"]
 
 
 def test_what_is_called_off_leaves_the_ceiling_to_what_is_held() -> None:

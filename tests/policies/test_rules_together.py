@@ -51,6 +51,14 @@ rounds = st.builds(
     restarts=st.sampled_from([False] * 9 + [True]),
 )
 schedules = st.lists(rounds, min_size=3, max_size=25)
+calm = st.lists(st.tuples(rounds, st.integers(1, 15)), min_size=1, max_size=5).map(
+    lambda spells: [
+        one if i == 0 else replace(one, fails=None, clock=0.0, restarts=False)
+        for one, length in spells
+        for i in range(length)
+    ]
+)
+"""Each event is followed by a spell of rounds without another."""
 policies = st.builds(
     PoolPolicy,
     rho=st.sampled_from([1.0, 10.0, 30.0, 100.0]),
@@ -110,8 +118,16 @@ class Run:
 Watch = Callable[[Run, Round, PoolState, PoolPlan], None]
 
 
-def begin(policy: PoolPolicy, gpus: int, nodes_max: int | None = None) -> Run:
-    cluster = Cluster(name="pool", gpus_per_node=gpus, now=NOW, nodes_max=nodes_max)
+def begin(
+    policy: PoolPolicy, gpus: int, nodes_max: int | None = None, *, spare_of_others: int = 0
+) -> Run:
+    cluster = Cluster(
+        name="pool",
+        gpus_per_node=gpus,
+        now=NOW,
+        nodes_max=nodes_max,
+        spare_of_others=spare_of_others,
+    )
     for capacity_type in CAPACITY:
         cluster.buy(1, capacity_type)
     return Run(policy=policy, cluster=cluster)
@@ -167,28 +183,34 @@ def test_no_start_is_cancelled_that_demand_a_floor_or_a_gang_may_need(
     begin(policy, gpus, nodes_max).play(schedule, watch)
 
 
-@given(schedule=schedules, policy=policies, gpus=sizes)
+@given(schedule=calm, policy=policies, gpus=sizes, spare=st.integers(0, 2))
 @settings(max_examples=EXAMPLES, deadline=None)
-def test_what_others_order_after_a_release_is_not_cancelled_at_once(
-    schedule: list[Round], policy: PoolPolicy, gpus: int
+def test_what_others_buy_after_a_release_is_not_let_go_at_once(
+    schedule: list[Round], policy: PoolPolicy, gpus: int, spare: int
 ) -> None:
     """Unless pods waited. A clock that is set, or a start without a state, ends it too."""
-    released: list[float] = []
-    seen: dict[str, float] = {}
+    released, waited = -QUIET_SECONDS, -QUIET_SECONDS
+    known: set[str] = set()
+    bought: dict[str, float] = {}
 
     def watch(run: Run, one: Round, before: PoolState, plan: PoolPlan) -> None:
-        if one.clock or one.restarts or one.gang or waits(before):
-            released.clear()
+        nonlocal released, waited
+        now = run.monotonic
+        if one.clock or one.restarts:
+            released = -QUIET_SECONDS
+            bought.clear()
+        if one.gang or waits(before):
+            waited = now
+        new = {node.uid for node in before.nodes} - known
+        known.update(new)
+        if now - released < QUIET_SECONDS <= now - waited:
+            bought.update(dict.fromkeys(new, now))
         gone = {node.uid for node in plan.nodes if node.verdict is Verdict.RELEASE}
-        for node in before.nodes:
-            first = seen.setdefault(node.uid, run.monotonic)
-            if node.uid in gone and node.stage is not NodeStage.INITIALIZED and released:
-                since = run.monotonic - released[-1]
-                assert first <= released[-1] or since >= QUIET_SECONDS
+        assert all(now - bought[uid] >= QUIET_SECONDS for uid in gone & bought.keys())
         if gone:
-            released.append(run.monotonic)
+            released = now
 
-    begin(policy, gpus).play(schedule, watch)
+    begin(policy, gpus, spare_of_others=spare).play(schedule, watch)
 
 
 @given(schedule=schedules, policy=policies, gpus=sizes, nodes_max=limits)

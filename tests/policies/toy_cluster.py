@@ -51,6 +51,8 @@ class Cluster:
     gang_nodes: int = 0
     spread: float | None = 1.0
     """Of the forecast, in GPUs up to its .5 quantile; None = there is no forecast."""
+    spare_of_others: int = 0
+    """Nodes without a pod that another owner's buffer wants: Karpenter buys and keeps them."""
     machines: list[Machine] = field(default_factory=list)
     made: int = 0
 
@@ -82,9 +84,17 @@ class Cluster:
                 one.empty_since = self.now
         room = sum(one.gpus for one in self.machines)
         lacking = -(-max(0, self.demand - room) // self.gpus_per_node)
+        unused = sum(not one.pods for one in self.machines) - -(
+            -self._waiting // self.gpus_per_node
+        )
+        lacking = max(lacking, self.spare_of_others - unused)
         if self.nodes_max is not None:
             lacking = min(lacking, self.nodes_max - len(self.machines))
         self.buy(max(0, lacking))
+
+    @property
+    def _waiting(self) -> int:
+        return max(0, self.demand - sum(len(one.pods) for one in self.machines))
 
     def _place(self, ready: list[Machine]) -> None:
         placed = sum(len(one.pods) for one in ready)
@@ -119,7 +129,8 @@ class Cluster:
             decision = decided[machine.name]
             machine.held_until = decision.until_seconds
             idle = 0.0 if machine.empty_since is None else self.now - machine.empty_since
-            consolidated = decision.verdict is Verdict.LEAVE and idle > 600
+            spare = sum(not one.pods for one in self.machines) <= self.spare_of_others
+            consolidated = decision.verdict is Verdict.LEAVE and idle > 600 and not spare
             if decision.verdict is not Verdict.RELEASE and not consolidated:
                 kept.append(machine)
         self.machines = kept
