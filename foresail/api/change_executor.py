@@ -101,10 +101,11 @@ class ChangeExecutor:
         why = None
         if not change.execute:
             return Outcome(change=change, ending=Ending.ADVICE)
+        lost = next((one for one in change.after if one in failed), None)
         if silent:
             why = "the API server does not answer"
-        elif change.after in failed:
-            why = f"the change of {change.after} failed"
+        elif lost is not None:
+            why = f"the change of {lost} failed"
         elif not self.leads():
             why = "another process leads now"
         if why is None:

@@ -15,7 +15,7 @@ from fleet.cluster.fields import part, whole_number
 from fleet.cluster.karpenter import NodeClaim
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
-from policies.levers.change import Address, Change, LeverResult, Verb
+from policies.levers.change import Change, LeverResult, Verb
 from policies.levers.objects import MadeObject, claim_address
 from policies.levers.round import PoolRound, said
 from policies.levers.static_pool import may_fall_for, scale_refused
@@ -156,17 +156,6 @@ def _deleted(
         uid=claim.uid,
         empty_node=claim.node,
         start_of=_with_labels_of(claim, found),
-        after=_buffer_before(round_, node, ordered),
+        # Any that still asked for the node would have it bought again.
+        after=tuple(one.address for one in ordered if one.address.kind == "CapacityBuffer"),
     )
-
-
-def _buffer_before(round_: PoolRound, node: PoolNode, ordered: Iterable[Change]) -> Address | None:
-    """The buffer that has to fall before in this round; None = there is none.
-
-    Of several that fall, the one of the node's capacity type: it is what would buy it again.
-    """
-    falling = [one.address for one in ordered if one.address.kind == "CapacityBuffer"]
-    for one in round_.objects.made_for(round_.pool.name, "CapacityBuffer"):
-        if one.address in falling and one.capacity_type is node.capacity_type:
-            return one.address
-    return falling[0] if falling else None

@@ -136,7 +136,7 @@ def _ask(round_: PoolRound, address: Address, ask: NodesToAsk) -> LeverResult:
                 body=applied(address, uid, metadata, spec=_spec(template.name, ask.nodes)),
                 uid=uid,
                 lease_end_seconds=until,
-                after=template,
+                after=(template,),
             )
         )
     return LeverResult(changes=tuple(changes), steps=said(LEVER, text))

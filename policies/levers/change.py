@@ -80,8 +80,8 @@ class Change:
     start_of: NodeClaim | None = None
     """A NodeClaim that must not have changed since it was read, and that no pod may wait for when
     the request is sent, by a list of its own."""
-    after: Address | None = None
-    """Left out where the change of this object failed."""
+    after: tuple[Address, ...] = ()
+    """Left out where the change of one of these objects failed."""
     execute: bool = True
     """False = mere advice."""
 

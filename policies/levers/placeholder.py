@@ -126,7 +126,7 @@ def _ask(round_: PoolRound, address: Address, ask: NodesToAsk) -> LeverResult:
                 body=applied(address, uid, {"labels": labels, "annotations": marks}, spec=spec),
                 uid=uid,
                 lease_end_seconds=until,
-                after=PRIORITY_CLASS,
+                after=(PRIORITY_CLASS,),
             )
         )
     return LeverResult(changes=tuple(changes), steps=said(LEVER, text))

@@ -130,7 +130,7 @@ def scale(record: NodePool, target: int, why: str) -> Change:
             {"op": "add", "path": "/spec/replicas", "value": target},
         ),
         uid=record.uid,
-        after=pool_address(record.name),
+        after=(pool_address(record.name),),
     )
 
 
@@ -164,7 +164,7 @@ def unmarked(record: NodePool) -> Change:
         why="its size is no longer ours",
         body=applied(address, record.uid, {}),
         uid=record.uid,
-        after=address,
+        after=(address,),
     )
 
 

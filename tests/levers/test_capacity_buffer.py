@@ -83,7 +83,7 @@ def test_an_order_makes_a_template_and_a_buffer() -> None:
     assert buffer.address.path == (
         "/apis/autoscaling.x-k8s.io/v1beta1/namespaces/foresail/capacitybuffers/foresail-h100"
     )
-    assert buffer.after == template.address
+    assert buffer.after == (template.address,)
     assert buffer.body == {
         "apiVersion": "autoscaling.x-k8s.io/v1beta1",
         "kind": "CapacityBuffer",

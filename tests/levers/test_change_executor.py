@@ -195,6 +195,19 @@ async def test_what_builds_on_a_failure_is_left_out(
     )
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+async def test_what_builds_on_two_is_left_out_where_either_failed(
+    executor: ChangeExecutor, server: ApiServer, lost: int
+) -> None:
+    before = [replace(APPLY, address=replace(APPLY.address, name=name)) for name in ("a", "b")]
+    server.refusals = [(403, {})] if lost == 0 else [(200, {}), (403, {})]
+    server.taking = lambda _: (200, {})
+    delete = replace(DELETE, after=tuple(one.address for one in before))
+    outcomes = await executor.carry_out((*before, delete))
+    assert _endings(outcomes)[2] == "left out"
+    assert outcomes[2].text.endswith(f"the change of {before[lost].address} failed")
+
+
 async def test_mere_advice_is_never_sent(executor: ChangeExecutor, server: ApiServer) -> None:
     advice = replace(APPLY, execute=False)
     assert _endings(await executor.carry_out((advice,))) == ["mere advice"]

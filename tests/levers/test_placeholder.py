@@ -114,7 +114,7 @@ def test_an_order_makes_a_class_and_a_deployment() -> None:
             },
         },
     }
-    assert deployment.after == priority_class.address
+    assert deployment.after == (priority_class.address,)
 
 
 def test_they_stay_until_the_image_is_there() -> None:

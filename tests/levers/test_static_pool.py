@@ -48,7 +48,7 @@ def test_an_order_raises_the_size_and_marks_the_pool_first() -> None:
             },
         },
     }
-    assert (scale.address, scale.subresource, scale.after) == (POOL, "scale", POOL)
+    assert (scale.address, scale.subresource, scale.after) == (POOL, "scale", (POOL,))
     assert body_of(scale) == (
         {"op": "test", "path": "/metadata/uid", "value": "uid-h100"},
         {"op": "test", "path": "/spec/replicas", "value": 1},
