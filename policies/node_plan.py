@@ -85,6 +85,17 @@ class NodePlan:
     pools: tuple[PoolPlan, ...]
 
     @property
+    def released(self) -> frozenset[str]:
+        """UIDs of the nodes that go; mere advice lets none go."""
+        return frozenset(
+            node.uid
+            for pool in self.pools
+            if pool.act
+            for node in pool.nodes
+            if node.verdict is Verdict.RELEASE
+        )
+
+    @property
     def reasons(self) -> Mapping[str, Reason]:
         """Why nodes stay without serving, by the name of each; mere advice keeps none."""
         return {

@@ -96,7 +96,7 @@ class NodeStart:
     """When it was gone before pods could have its GPUs, as a reading found: no capacity, too slow,
     or called off. Its time is a lower bound."""
     called_off: bool = False
-    """A plan let it go while it started: that says nothing of how many starts fail."""
+    """It was let go while it started: that says nothing of how many starts fail."""
 
     @property
     def place(self) -> Place:

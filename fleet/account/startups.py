@@ -52,11 +52,11 @@ class StartUps:
     def with_called_off(
         self, uids: Collection[str], going: Collection[str] = frozenset()
     ) -> "StartUps":
-        """With what a plan lets go of the machines under way.
+        """With what a round has called off of the machines under way.
 
         Args:
-            uids: of the NodeClaims that the plan lets go; any other is not called off any more.
-            going: of those that are being deleted: what an earlier plan said of them stays.
+            uids: of the NodeClaims that it called off; any other is not called off any more.
+            going: of those that are being deleted: what was said of them before stays.
         """
         found = {
             uid: one

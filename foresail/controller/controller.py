@@ -45,10 +45,13 @@ _SETTLE_SECONDS: Final = 1.0
 class RoundExecutor(Protocol):
     """Carries decisions out."""
 
-    async def carry_out(self, round_: ClusterRound, may_act: Callable[[], bool]) -> None:
+    async def carry_out(self, round_: ClusterRound, may_act: Callable[[], bool]) -> frozenset[str]:
         """Make the changes of a round, as far as there are any, while `may_act` says so.
 
         It does not raise for what the API server refuses or does not answer.
+
+        Returns:
+            The UIDs of NodeClaims whose start was called off.
         """
         ...
 
@@ -209,6 +212,8 @@ class Controller:
     async def _carried_out(self, made: ClusterRound, *, stepped: bool) -> str:
         """The outcome, for the count."""
         if not self.leading:
+            # Another replica acts on the same reading, and what it ends is no failed start.
+            self._rounds.called_off(made, made.decided.plan.released)
             return "waiting"
         acts = self._connections.executor is not None
         if self._connections.events is not None:
@@ -219,7 +224,8 @@ class Controller:
         if stepped:
             log.warning("not_carried_out", why="the wall clock was set")
             return "advised"
-        await self._connections.executor.carry_out(made, lambda: self.leading)
+        done = await self._connections.executor.carry_out(made, lambda: self.leading)
+        self._rounds.called_off(made, done)
         return "acted"
 
     def _clock_step(self) -> bool:

@@ -4,7 +4,8 @@ What can be worked with is found out anew now and then. Objects of ours are list
 past every cache: what is there already is not made again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from math import inf
 from typing import Final
 
@@ -16,10 +17,12 @@ from foresail.api.change_executor import ChangeExecutor, Ending, Outcome
 from foresail.api.discovering import discover, made_objects
 from foresail.controller.pod_specs import PodSpecs
 from foresail.controller.rounds import ClusterRound
+from policies.levers import cancel
 from policies.levers.discovery import Discovery
 from policies.levers.ladder import Actions, LeverInput, actions
 from policies.levers.objects import Objects
 from policies.levers.printed import as_yaml
+from policies.node_plan import NodePlan
 from scaler.clock import Clock
 from scaler.errors import ForesailError
 
@@ -84,18 +87,19 @@ class LeverExecutor:
             registry=registry,
         )
 
-    async def carry_out(self, round_: ClusterRound, may_act: Callable[[], bool]) -> None:
+    async def carry_out(self, round_: ClusterRound, may_act: Callable[[], bool]) -> frozenset[str]:
         """Make the changes, one after the other, while `may_act` says so."""
         try:
             found = await self._levers.actions(round_)
         except ForesailError as error:
             log.warning("not_carried_out", why=str(error))
-            return
+            return frozenset()
         _log_steps(found)
-        executor = ChangeExecutor(client=self._client, leads=may_act)
-        for outcome in await executor.carry_out(found.changes):
+        outcomes = await ChangeExecutor(client=self._client, leads=may_act).carry_out(found.changes)
+        for outcome in outcomes:
             self._changes.labels(outcome.change.lever, outcome.ending.value).inc()
             _log_outcome(outcome)
+        return called_off(outcomes, round_.decided.plan)
 
 
 class ChangePrinter:
@@ -105,16 +109,29 @@ class ChangePrinter:
         self._levers = levers
         self._show = show
 
-    async def carry_out(self, round_: ClusterRound, may_act: Callable[[], bool]) -> None:
+    async def carry_out(self, round_: ClusterRound, may_act: Callable[[], bool]) -> frozenset[str]:
         """Print the changes; nobody has to lead for that."""
         try:
             found = await self._levers.actions(round_)
         except ForesailError as error:
             log.warning("not_printed", why=str(error))
-            return
+            return frozenset()
         _log_steps(found)
         text = as_yaml(found.changes)
         self._show(text or "# nothing would be written\n")
+        return frozenset()
+
+
+def called_off(outcomes: Iterable[Outcome], plan: NodePlan) -> frozenset[str]:
+    """UIDs of NodeClaims whose start these changes ended.
+
+    Where the size of a static pool fell, Karpenter chooses; the plan's choice counts.
+    """
+    done = [one.change for one in outcomes if one.ending is Ending.DONE]
+    deleted = {change.uid for change in done if change.lever == cancel.LEVER and change.uid}
+    sized = {change.address.name for change in done if change.subresource == "scale"}
+    pools = tuple(pool for pool in plan.pools if pool.pool in sized)
+    return replace(plan, pools=pools).released | deleted
 
 
 def _log_steps(found: Actions) -> None:

@@ -4,7 +4,7 @@ Every replica makes rounds, so that it has learned of demand, starts and costs w
 lead. It reads no clock and does no I/O.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
@@ -17,7 +17,6 @@ from fleet.account.watchdog import LateMachine, late_machines
 from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import FleetSnapshot, Known, snapshot_of
-from policies.node_plan import Verdict
 from policies.planning.node_planning import NodePlanning, NodeRound, PlanningState, RoundInput
 from policies.planning.tuning import NoChoice, TuningInput, TuningRecord
 from policies.policy.schema import CapacityPolicy
@@ -112,20 +111,6 @@ class ClusterRounds:
                 now_seconds=now_seconds,
             )
         )
-        self._startups = self._startups.with_called_off(
-            {
-                node.uid
-                for pool in decided.plan.pools
-                if pool.act
-                for node in pool.nodes
-                if node.verdict is Verdict.RELEASE
-            },
-            going={
-                claim.uid
-                for claim in cluster.node_claims or ()
-                if claim.deleted_seconds is not None
-            },
-        )
         self._costs = self._costs.read(snapshot, now_seconds, planned=decided.plan.reasons)
         return ClusterRound(
             at_seconds=now_seconds,
@@ -136,6 +121,12 @@ class ClusterRounds:
             late=late_machines(cluster, self._startups, self._lead_times, self._known, now_seconds),
             costs=self._costs,
         )
+
+    def called_off(self, made: ClusterRound, uids: Collection[str]) -> None:
+        """Take the starts that a round has called off, by the UIDs of their NodeClaims."""
+        claims = made.cluster.node_claims or ()
+        going = {claim.uid for claim in claims if claim.deleted_seconds is not None}
+        self._startups = self._startups.with_called_off(uids, going)
 
     def tuning_input(self, made: ClusterRound, pool: str, until_seconds: float) -> TuningInput:
         """What a pool's constants are chosen from, up to a moment."""

@@ -35,14 +35,17 @@ class NotedRounds:
     takes_seconds: float = 0.0
     stopped: int = 0
     """How often it had to stop."""
+    calls_off: frozenset[str] = frozenset()
+    """UIDs of NodeClaims, in each round."""
 
-    async def carry_out(self, round_: ClusterRound, may_act: Callable[[], bool]) -> None:
+    async def carry_out(self, round_: ClusterRound, may_act: Callable[[], bool]) -> frozenset[str]:
         await asyncio.sleep(self.takes_seconds)
         if not may_act():
             self.stopped += 1
-            return
+            return frozenset()
         self.rounds.append(round_)
         self.seconds.append(asyncio.get_running_loop().time())
+        return self.calls_off
 
 
 @dataclass

@@ -13,7 +13,7 @@ from policies.planning.demand import STEP_SECONDS
 from policies.planning.node_planning import NodePlanning
 from tests.foresail.controller.memory_leases import MemoryLeases
 from tests.foresail.controller.stage import Stage, acting, clock, stage
-from tests.policies.test_assess import NOW, Json, pod
+from tests.policies.test_assess import NOW, Json, claim, pod
 from tests.policies.test_node_planning import CHATS, held, two_nodes
 
 
@@ -184,6 +184,29 @@ async def test_of_two_replicas_one_acts_and_both_learn() -> None:
         assert second.count("waiting") >= 8
         assert second.controller.last is not None
         assert (second.controller.last.costs.gpu_hours.first_seconds or 0) > NOW - 1
+
+
+@pytest.mark.parametrize(
+    ("calls_off", "counted"),
+    [
+        pytest.param(frozenset({"uid-new"}), True, id="it was deleted"),
+        pytest.param(frozenset[str](), False, id="the delete was refused"),
+    ],
+)
+async def test_a_start_that_ends_is_called_off_where_the_executor_has_done_it(
+    calls_off: frozenset[str], counted: bool
+) -> None:
+    """Else it failed by itself, whatever the plan wanted, and the share of failures learns it."""
+    async with stage(state=with_past()) as one:
+        one.executor.calls_off = calls_off
+        begun(one)
+        one.put(Kind.NODE_CLAIM, claim("new", "Launched"))
+        await asyncio.sleep(250)
+        assert verdicts(one)["new"] == "release"
+        one.drop(Kind.NODE_CLAIM, "new")
+        await asyncio.sleep(240)
+        ended = {start.uid: start for start in one.rounds.state.startups.nodes.ended}
+        assert ended["uid-new"].called_off is counted
 
 
 async def test_a_replica_that_comes_to_lead_makes_a_round_at_once() -> None:
