@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from scaler.forecast.maximum.idle_times import IdleTimes
 from scaler.forecast.maximum.recalibration import Recalibration
 from scaler.forecast.maximum.sums import sum_of
+from scaler.forecast.maximum.thinned import thinned
 from scaler.forecast.maximum.thresholds import quantiles, thresholds
 from scaler.forecast.maximum.wanted_past import UNKNOWN, WantedPast
 from scaler.forecast.running_maximum import MaximumForecast
@@ -47,6 +49,38 @@ def test_the_oldest_steps_are_dropped_and_the_rest_keeps_its_place() -> None:
     assert past.excess[0, past.length - 3] == max(x % 7 for x in range(newest - 2, newest + 1)) - (
         (newest - 2) % 7
     )
+
+
+def test_idle_times_weigh_steps_at_which_a_value_was_idle_for_about_as_long() -> None:
+    past = past_of([5.0, 1.0, 1.0, 5.0, 1.0, 1.0, 5.0, 1.0, 1.0])
+    idle = IdleTimes(capacity=past.capacity, step_seconds=600.0)
+    mass = idle.mass(past, np.array([4.0]), thinned(past))
+    # 5 has been idle for 2 steps, as at two steps before, and it came within 2 steps (the window)
+    # after both. At the three steps after it came, it was idle for 1 step: log(3/2) = 0.405 away,
+    # and exp(-(0.405/0.35)^2/2) = 0.511. The last of them is not known yet, the others saw it come.
+    assert mass.known[0, 0, 0] == pytest.approx(2 + 2 * 0.511, abs=0.002)
+    assert mass.reached[0, 0, 0] == pytest.approx(2 + 2 * 0.511, abs=0.002)
+    # Within an hour's minute of now lies the step an hour ago alone, the third one.
+    assert mass.known[0, 0, 1] == pytest.approx(1.0)
+    assert mass.reached[0, 0, 1] == pytest.approx(1.0)
+
+
+def test_idle_times_count_steps_after_which_a_value_stayed_away() -> None:
+    past = past_of([5.0, 1.0, 1.0, 1.0, 1.0, 5.0, 1.0])
+    idle = IdleTimes(capacity=past.capacity, step_seconds=600.0)
+    mass = idle.mass(past, np.array([4.0]), thinned(past))
+    # Idle for 1, 2, 3 and 4 steps at the second to the fifth; within 2 steps 5 came after the last
+    # two. log(4/2) and log(5/2) are 0.693 and 0.916: weights 0.141 and 0.0325; the others 1, 0.511.
+    assert mass.known[0, 0, 0] == pytest.approx(1 + 0.511 + 0.141 + 0.0325, abs=0.002)
+    assert mass.reached[0, 0, 0] == pytest.approx(0.141 + 0.0325, abs=0.002)
+
+
+def test_of_steps_older_than_a_day_every_second_one_stands_for_two() -> None:
+    past = past_of([float(step % 7) for step in range(150)])  # a day is 144 steps
+    counted = thinned(past)
+    steps = counted.of(np.arange(150))
+    assert steps.tolist() == [0, 2, 4, *range(6, 150)]
+    assert counted.weighted(np.ones(150, np.float32)).sum() == 150
 
 
 def test_thresholds_are_single_gpus_for_small_pools_and_grow_with_large_ones() -> None:

@@ -38,6 +38,12 @@ def daily(days: int) -> list[float]:
     return list(np.where((hour >= 12) & (hour < 14), 10.0, 2.0).tolist())
 
 
+def returning(days: int, *, every: int) -> list[float]:
+    """Four GPUs, and nine more for five steps, which begin again after so many steps."""
+    step = np.arange(days * DAY_STEPS) % every
+    return list(np.where(step < 5, 13.0, 4.0).tolist())
+
+
 def always(logit: float) -> Trees:
     """A prior that adds one number to every logit."""
     return Trees(
@@ -54,6 +60,22 @@ def test_there_is_no_forecast_before_the_first_measured_value() -> None:
     assert forecaster.forecast() is None
     forecaster.update(STEP, 4.0)
     assert forecaster.forecast() is not None
+
+
+def test_what_returns_after_a_usual_time_is_foreseen_whatever_the_clock_says() -> None:
+    # Every 67 steps are 134 minutes: a new time of day and minute of the hour each time. The prior
+    # is away, so that it is the pool's own past that knows.
+    forecaster = RunningMaximumForecaster(trees=nothing(levels=1))
+    demand = returning(4, every=67)
+    soon, late = list[float](), list[float]()
+    for step, value in enumerate(demand):
+        forecaster.update(step * STEP, value)
+        forecast = forecaster.forecast()
+        assert forecast is not None
+        if step > 3 * DAY_STEPS and step % 67 in (25, 45, 64):  # the next begins at 67
+            probability = forecast.probability_of_reaching(13.0, 0)  # within 5 steps
+            (soon if step % 67 == 64 else late).append(probability)
+    assert min(soon) > 2 * max(late)
 
 
 def test_no_quantile_is_below_the_present_and_all_ascend_in_level_and_window() -> None:

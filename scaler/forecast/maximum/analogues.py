@@ -3,7 +3,8 @@
 Each kernel weighs the past steps by their likeness to now: how long ago, at which time of day, at
 which minute of the hour, at which level and trend. The probability that the maximum of a window
 exceeds the present by a threshold is the weighted share of the past steps after which it did,
-shrunk towards a wider kernel while few independent steps carry the weight.
+shrunk towards a wider kernel while few independent steps carry the weight. Two more kernels weigh
+steps by how long demand had been below the value (`idle_times`).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -11,13 +12,17 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from scaler.forecast.maximum import idle_times
+from scaler.forecast.maximum.idle_times import IdleTimes
+from scaler.forecast.maximum.thinned import thinned
 from scaler.forecast.maximum.wanted_past import DAYS, EXCESS_MAX, WantedPast
-from scaler.forecast.past import DAY_SECONDS, Floats, Indices
+from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Singles
 from scaler.forecast.shared_constant import shared_constant
 
-KERNELS = ("all", "recent", "moment", "day", "hour", "alike", "alike-day")
+_BY_STEP = ("all", "recent", "moment", "day", "hour", "alike", "alike-day")
+KERNELS = (*_BY_STEP, *idle_times.KERNELS)
 COUNT = len(KERNELS)
-_ALL, _RECENT, _MOMENT, _DAY, _HOUR, _ALIKE, _ALIKE_DAY = range(COUNT)
+_ALL, _RECENT, _MOMENT, _DAY, _HOUR, _ALIKE, _ALIKE_DAY, _IDLE, _IDLE_MINUTE = range(COUNT)
 RECENT_SECONDS = 14_400.0
 MOMENT_WIDTH_SECONDS = 180.0
 DAY_WIDTH_SECONDS = 2_400.0
@@ -44,12 +49,12 @@ class Analogues:
         self._zone = zone
         step = past.step_seconds
         self._overlap = np.sqrt(windows_steps.astype(np.float64))[:, None]
-        self._day_steps = round(DAY_SECONDS / step)
         self._lag_seconds: Floats = np.arange(past.capacity) * np.float64(step)
         self._trends = tuple(max(1, round(span / step)) for span in TREND_SECONDS)
         self._rise = np.interp(windows_steps * step, RISES_SECONDS, RISES)[:, None]
         self._shift_seconds = np.zeros(DAYS + 1)
         self._fixed = self._weigh()
+        self._idle = IdleTimes(capacity=past.capacity, step_seconds=step)
 
     def follow_clock(self, now_seconds: float) -> None:
         """Take the time zone's changes of the last days into account."""
@@ -66,33 +71,35 @@ class Analogues:
 
     def probabilities(self, past: WantedPast, thresholds: Floats) -> Floats:
         """Shape (windows, thresholds, kernels)."""
-        length = past.length
-        # Of what is older than a day, every second step is enough, and stands for two.
-        recent = max(0, length - self._day_steps)
-        old = slice((past.step - length + 1) % 2, recent, 2)
-        kept = slice(recent, length)
-        fixed = self._fixed[:, past.capacity - length :]
-        alike = self._likeness(past)
-        weights = np.concatenate((2 * fixed[:, old], fixed[:, kept]), axis=1)
-        weights[(_ALIKE, _ALIKE_DAY), :] *= np.concatenate((alike[old], alike[kept]))
-        excess = np.concatenate((past.excess[:, old], past.excess[:, kept]), axis=1)
+        length, counted = past.length, thinned(past)
+        weights = counted.weighted(self._fixed[:, past.capacity - length :])
+        weights[(_ALIKE, _ALIKE_DAY), :] *= counted.of(self._likeness(past))
+        excess = counted.of(past.excess[:, :length])
         # An excess of 0 or more is one that is known.
         asked = np.minimum(np.concatenate(([0.0], thresholds)), EXCESS_MAX).astype(np.int16)
         reached = excess[:, None] >= asked[:, None]
         mass = (reached.astype(np.float32) @ weights.T).astype(np.float64)
-        return self._shrunk(mass, thresholds / past.scale)
+        idle = self._idle.mass(past, thresholds, counted)
+        known = np.repeat(mass[:, :1], len(thresholds), axis=1)
+        return self._shrunk(
+            np.concatenate((known, idle.known), axis=2),
+            np.concatenate((mass[:, 1:], idle.reached), axis=2),
+            thresholds / past.scale,
+        )
 
-    def _shrunk(self, mass: Floats, heights: Floats) -> Floats:
-        known, above = mass[:, 0], mass[:, 1:]
-        independent = known / self._overlap
-        share = above / np.maximum(known, 1e-9)[:, None]
-        trust = (independent / (independent + PRIOR_STEPS))[:, None]
+    def _shrunk(self, known: Floats, above: Floats, heights: Floats) -> Floats:
+        independent = known / self._overlap[:, None]
+        share = above / np.maximum(known, 1e-9)
+        trust = independent / (independent + PRIOR_STEPS)
         guess = self._rise * np.exp((heights[0] - heights) / RISE_SCALES)
         found = np.empty_like(share)
         found[..., _ALL] = guess + trust[..., _ALL] * (share[..., _ALL] - guess)
         wide = found[..., _ALL, None]
-        rest = slice(_ALL + 1, None)
+        rest = slice(_ALL + 1, _IDLE_MINUTE)
         found[..., rest] = wide + trust[..., rest] * (share[..., rest] - wide)
+        last = slice(_IDLE_MINUTE, None)
+        wide = found[..., _IDLE, None]
+        found[..., last] = wide + trust[..., last] * (share[..., last] - wide)
         return found
 
     def _likeness(self, past: WantedPast) -> Floats:
@@ -107,14 +114,14 @@ class Analogues:
         alike: Floats = np.exp(-0.5 * distance)
         return np.where(np.isnan(alike), 0.0, alike)
 
-    def _weigh(self) -> Floats:
+    def _weigh(self) -> Singles:
         """The fixed weights, oldest step first, shape (kernels, capacity)."""
         lag = self._lag_seconds
         days = np.minimum(np.round(lag / DAY_SECONDS).astype(np.intp), DAYS)
         off = lag - days * DAY_SECONDS - self._shift_seconds[days]
         other_day = (days > 0) * np.exp2(-(days - 1) / DAY_MEMORY_DAYS)
         minute: Floats = (lag + HOUR_SECONDS / 2) % HOUR_SECONDS - HOUR_SECONDS / 2
-        weights = np.empty((COUNT, len(lag)))
+        weights = np.empty((len(_BY_STEP), len(lag)))
         weights[_ALL] = weights[_ALIKE] = 1.0
         weights[_RECENT] = np.exp2(-lag / RECENT_SECONDS)
         weights[_MOMENT] = other_day * _bell(off, MOMENT_WIDTH_SECONDS)
