@@ -1,4 +1,4 @@
-"""Quantiles from what followed the same minute of the hour before: traffic that starts by the clock.
+"""Quantiles from what followed the same minute of past hours, for traffic that starts by the clock.
 
 Scheduled jobs start at the same minutes of an hour, though not every hour. So the change of demand
 that followed each of the last half hours' same minute is a sample of the change that follows now.
@@ -23,18 +23,20 @@ BESIDE_SECONDS = 60.0
 NEAR_SAMPLES = 150
 """At most; with one-minute steps a day of half hours, and the minute before and after each."""
 HALF_HOUR_WEIGHT = 0.5
-"""Of a sample from the other half of an hour."""
-OTHER_SAMPLES = 220
+"""Of a sample from the other half of an hour: more traffic starts each hour than each half."""
+OTHER_SAMPLES = 100
+"""At most, from all other minutes of the same span."""
 PRIOR_SAMPLES = 2.0
+"""The samples from other minutes weigh as much as so many near ones."""
 SAMPLES_TRUSTED = 4.0
 """At so many samples as alike as can be the forecast is half of what they say."""
 LEVEL_MEAN = 10
 LEVEL_MIN = 0.05
-"""Of the mean demand, added to both before their ratio is taken: how unlike is 1 to 0?"""
+"""Of the mean demand, added to both before their ratio is taken, so that a demand of 0 has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Samples:
+class Samples:
     """Where the samples are; constant for a task."""
 
     lags: Indices
@@ -50,7 +52,7 @@ class SameMinute:
 
     def __init__(self, task: Task) -> None:
         self._ahead = task.horizons_steps[:, None]
-        self._samples = _samples(task.step_seconds)
+        self._samples = samples_of(task.step_seconds)
 
     def quantiles(self, past: Past, otherwise: Floats) -> Floats:
         """Shape (horizons, levels).
@@ -72,7 +74,8 @@ class SameMinute:
         others = ended * (alike * samples.other[:known])
         total = np.add.reduce(others, axis=1, keepdims=True)
         weight += others * (PRIOR_SAMPLES / np.maximum(total, 1e-9))
-        found = _weighted_quantiles(np.maximum(after + (past.last - then), 0.0), weight)
+        values = np.where(ended, np.maximum(after + (past.last - then), 0.0), np.inf)
+        found = _weighted_quantiles(values, weight)
         return otherwise + mass / (mass + SAMPLES_TRUSTED) * (found - otherwise)
 
 
@@ -83,11 +86,11 @@ def same_minute(step_seconds: float, horizons_steps: tuple[int, ...]) -> SameMin
     return SameMinute(Task(step_seconds=step_seconds, horizons_steps=ahead))
 
 
-def _samples(step_seconds: float) -> _Samples:
+def samples_of(step_seconds: float) -> Samples:
     period = round(HALF_HOUR_SECONDS / step_seconds)
     if period < 2:  # noqa: PLR2004 - every step is then the same minute
         none = np.empty(0)
-        return _Samples(lags=none.astype(np.intp), weight=none, other=none)
+        return Samples(lags=none.astype(np.intp), weight=none, other=none)
     beside = round(BESIDE_SECONDS / step_seconds)
     offsets = np.array([-beside, 0, beside] if 0 < 2 * beside < period else [0])
     halves = np.arange(1, RECENT_STEPS // period + 1)
@@ -95,11 +98,11 @@ def _samples(step_seconds: float) -> _Samples:
     weight = np.repeat(np.where(halves % 2, HALF_HOUR_WEIGHT, 1.0), len(offsets))
     inside = lags < RECENT_STEPS
     lags, weight = lags[inside][:NEAR_SAMPLES], weight[inside][:NEAR_SAMPLES]
-    stride = max(1, int(lags[-1]) // OTHER_SAMPLES)
+    stride = -(-int(lags[-1]) // OTHER_SAMPLES)
     others = np.setdiff1d(np.arange(1, int(lags[-1]) + 1, stride), lags)
     lags = np.concatenate((lags, others))
     order = lags.argsort()
-    return _Samples(
+    return Samples(
         lags=shared_constant(lags[order]),
         weight=shared_constant(np.concatenate((weight, np.zeros(len(others))))[order]),
         other=shared_constant(np.repeat([0.0, 1.0], [len(weight), len(others)])[order]),
@@ -115,11 +118,14 @@ def _likeness(then: Floats, past: Past) -> Floats:
 
 
 def _weighted_quantiles(values: Floats, weight: Floats) -> Floats:
-    """Of each row, at `LEVELS`: linear between the middles of the samples' weights."""
-    order = values.argsort(axis=1)
-    values = np.take_along_axis(values, order, axis=1)
-    weight = np.take_along_axis(weight, order, axis=1)
+    """Of each row, at `LEVELS`: linear between the middles of the samples' weights.
+
+    An infinite value is no sample and weighs nothing.
+    """
+    most = np.maximum.reduce(values, axis=1, keepdims=True, where=np.isfinite(values), initial=0.0)
+    first = np.arange(len(values))[:, None] * values.shape[1]
+    order = values.argsort(axis=1) + first
+    values, weight = np.minimum(values.take(order), most), weight.take(order)
     total = np.add.reduce(weight, axis=1, keepdims=True)
     middle = (weight.cumsum(axis=1) - weight / 2) / np.maximum(total, 1e-9)
-    rows = zip(middle, values, strict=True)
-    return np.array([np.interp(LEVELS, at, row) for at, row in rows])
+    return np.array([np.interp(LEVELS, at, row) for at, row in zip(middle, values, strict=True)])
