@@ -5,8 +5,9 @@
    They are combined per horizon and level, weighted by their pinball loss. Up to here only this
    series is used.
 3. The prior (trees trained on many families of traffic and shipped with the program) corrects that
-   mixture, and so do the same trees with leaves adapted to this workload. These are combined once
-   more by their pinball loss, so that an expert without skill on this series loses its weight.
+   mixture, and so do the same trees with leaves adapted to this workload.
+4. What followed the same minute of past hours makes one more expert. These are combined once more
+   by their pinball loss, so that an expert without skill on this series loses its weight.
 
 A step scores the predictions that were made for it, then updates the state, then predicts. No value
 is read before it is due, so the ensemble is causal by construction; `test_causality` checks it.
