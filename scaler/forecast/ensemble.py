@@ -5,8 +5,9 @@
    They are combined per horizon and level, weighted by their pinball loss. Up to here only this
    series is used.
 3. The prior (trees trained on many families of traffic and shipped with the program) corrects that
-   mixture, and so do the same trees with leaves adapted to this workload. These are combined once
-   more by their pinball loss, so that an expert without skill on this series loses its weight.
+   mixture, and so do the same trees with leaves adapted to this workload.
+4. What followed the same minute of past hours makes one more expert. These are combined once more
+   by their pinball loss, so that an expert without skill on this series loses its weight.
 
 A step scores the predictions that were made for it, then updates the state, then predicts. No value
 is read before it is due, so the ensemble is causal by construction; `test_causality` checks it.
@@ -26,11 +27,12 @@ from scaler.forecast.own_errors import OwnErrors
 from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, Singles, ew_rates
 from scaler.forecast.pending import Pending
 from scaler.forecast.rhythm import Rhythm
+from scaler.forecast.same_minute import same_minute
 from scaler.forecast.shared_constant import shared_constant
 from scaler.forecast.trees import Trees
 
-FINAL = ("own-past", "prior", "prior-adapted", "last")
-FINAL_PRIOR = np.array([0.1, 0.5, 0.35, 0.05])
+FINAL = ("own-past", "prior", "prior-adapted", "last", "same-minute")
+FINAL_PRIOR = np.array([0.1, 0.36, 0.29, 0.05, 0.2])
 PRIOR_INPUTS = (
     "last", "holt-0.8-0.2-0.8", "holt-0.5-0.1-0.9", "holt-0.3-0.1-0.95",
     "day-1", "day-8", "week-1", "yesterday",
@@ -53,7 +55,9 @@ class Ensemble:
         )
         self.rhythm = Rhythm(task.step_seconds)
         self._trees = trees
-        self._features = features(task.step_seconds, tuple(task.horizons_steps.tolist()))
+        horizons_steps = tuple(task.horizons_steps.tolist())
+        self._features = features(task.step_seconds, horizons_steps)
+        self._same_minute = same_minute(task.step_seconds, horizons_steps)
         width = len(LEVELS)
         # Columns of a row of predictions, by kind of expert.
         self._own = slice(len(self.point_names), len(self.point_names) + width * OwnErrors.COUNT)
@@ -150,6 +154,7 @@ class Ensemble:
         final[:, :, 1] = mixture + scale[:, None] * self._trees.sum_at(leaves)
         final[:, :, 2] = final[:, :, 1] + scale[:, None] * self.adapted.sum_at(leaves)
         final[:, :, 3] = own[:, :, 0]
+        final[:, :, 4] = self._same_minute.quantiles(past, final[:, :, 2])
         final.sort(axis=1)
         np.maximum(final, 0.0, out=final)
         self.quantiles = self.hedge.mix(final)

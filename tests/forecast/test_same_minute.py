@@ -1,0 +1,133 @@
+"""Traffic that starts by the clock is foreseen at its minutes, and not at the others."""
+
+import numpy as np
+import pytest
+
+from scaler.forecast.experts.port import Task
+from scaler.forecast.forecaster import Forecaster
+from scaler.forecast.levels import LEVELS
+from scaler.forecast.past import RECENT_STEPS, Past
+from scaler.forecast.same_minute import SameMinute, same_minute, samples_of
+
+MINUTE = 60.0
+FIVE = np.array([5])
+Q95, Q99 = 6, 7
+QUIET, BURST = 10.0, 30.0
+OTHERWISE = np.linspace(QUIET, BURST, len(LEVELS))[None]
+
+
+def past_of(values, step_seconds=MINUTE):
+    past = Past(step_seconds=step_seconds, start=None, tz=None)
+    for value in values:
+        past.advance(value)
+    return past
+
+
+def bursts_at(minute, *, hours, length=6, gap=1):
+    """Minutes of demand: a burst in each `gap`-th hour, and each hour is quiet besides."""
+    values = np.full(hours * 60, QUIET)
+    for hour in range(0, hours, gap):
+        values[hour * 60 + minute : hour * 60 + minute + length] = BURST
+    return values
+
+
+def five_minutes_ahead_at(minute, values):
+    """What the last hour's minute says of five minutes later."""
+    until = len(values) - 60 + minute
+    task = Task(step_seconds=MINUTE, horizons_steps=FIVE)
+    return SameMinute(task).quantiles(past_of(values[: until + 1]), OTHERWISE)[0]
+
+
+def test_a_burst_in_every_fourth_hour_is_its_95th_percentile_five_minutes_before_its_minute():
+    asked = five_minutes_ahead_at(28, bursts_at(32, hours=26, gap=4))
+    # A quarter of the samples rises by 20; the .5 is not moved by it.
+    assert asked[Q95] == pytest.approx(BURST, abs=1.5)
+    assert asked[2] == pytest.approx(QUIET, abs=1.0)
+
+
+def test_at_minutes_at_which_nothing_ever_began_the_95th_percentile_stays_at_the_level():
+    asked = five_minutes_ahead_at(12, bursts_at(32, hours=26, gap=4))
+    # The samples are trusted for all but about 4 in 100, and the rest is what was said otherwise.
+    assert asked[Q95] - QUIET < 0.1 * (OTHERWISE[0, Q95] - QUIET)
+    assert asked[Q99] - QUIET < 0.1 * (OTHERWISE[0, Q99] - QUIET)
+
+
+def test_samples_that_were_unlike_say_little():
+    # In the evening demand is ten times the morning's and falls by half at each quarter past.
+    morning = np.full(12 * 60, QUIET)
+    evening = np.full(12 * 60, 10 * QUIET)
+    for hour in range(12):
+        evening[hour * 60 + 15 : hour * 60 + 60] = 5 * QUIET
+    values = np.concatenate((evening, morning))
+    asked = five_minutes_ahead_at(12, values)
+    assert asked[:Q95] == pytest.approx(QUIET + (OTHERWISE[0, :Q95] - QUIET) * 0.1, abs=1.0)
+
+
+def test_without_a_past_the_other_quantiles_stand():
+    task = Task(step_seconds=MINUTE, horizons_steps=np.array([1, 5]))
+    otherwise = np.vstack((OTHERWISE, OTHERWISE))
+    for values in ([QUIET], [QUIET] * 29):
+        assert np.array_equal(SameMinute(task).quantiles(past_of(values), otherwise), otherwise)
+
+
+@pytest.mark.parametrize("step_seconds", [1800.0, 3600.0])
+def test_steps_of_half_an_hour_have_no_same_minute(step_seconds):
+    task = Task(step_seconds=step_seconds, horizons_steps=FIVE)
+    past = past_of([QUIET] * 100, step_seconds)
+    assert np.array_equal(SameMinute(task).quantiles(past, OTHERWISE), OTHERWISE)
+
+
+@pytest.mark.parametrize("step_seconds", [5.0, 15.0, 60.0, 300.0, 600.0])
+@pytest.mark.parametrize("steps", [40, 500, 3 * RECENT_STEPS + 7])
+def test_quantiles_are_those_of_a_plain_walk_over_the_samples(step_seconds, steps):
+    random = np.random.default_rng(steps)
+    values = random.gamma(4.0, 5.0, steps)
+    ahead = np.array([1, 5, 30])
+    task = Task(step_seconds=step_seconds, horizons_steps=ahead)
+    past = past_of(values, step_seconds)
+    otherwise = np.tile(OTHERWISE, (3, 1))
+    found = SameMinute(task).quantiles(past, otherwise)
+    samples = samples_of(step_seconds)
+    mean = past.ewma[10]
+    for row, horizon in zip(found, ahead, strict=True):
+        pairs = []
+        near = others = 0.0
+        for lag, weight, other in zip(samples.lags, samples.weight, samples.other, strict=True):
+            if lag < horizon or lag > min(steps, RECENT_STEPS) - 1:
+                continue
+            then, after = values[steps - 1 - lag], values[steps - 1 - lag + horizon]
+            small, large = sorted((then + 0.05 * mean, values[-1] + 0.05 * mean))
+            alike = (small / large) ** 2
+            near += alike * weight
+            others += alike * other
+            pairs.append((max(values[-1] + after - then, 0.0), alike * weight, alike * other))
+        total, reached, heights, places = near + 2.0 * (others > 0), 0.0, [], []
+        for height, weight, other in sorted(pairs):
+            share = weight + (other * 2.0 / others if others else 0.0)
+            heights.append(height)
+            places.append((reached + share / 2) / total)
+            reached += share
+        plain = np.interp(LEVELS, places, heights) if pairs else otherwise[0]
+        trust = near / (near + 4.0)
+        assert row == pytest.approx(otherwise[0] + trust * (plain - otherwise[0]), rel=1e-4)
+
+
+def test_all_workloads_of_a_task_share_one():
+    assert same_minute(MINUTE, (1, 5)) is same_minute(MINUTE, (1, 5))
+
+
+def test_a_forecaster_foresees_bursts_of_the_clock_after_a_day():
+    values = bursts_at(32, hours=48, gap=3)
+    forecaster = Forecaster(signal="x", step_seconds=MINUTE, horizons_seconds=(300.0,))
+    before, elsewhere = [], []
+    for step, value in enumerate(values):
+        forecaster.update(step * MINUTE, value)
+        if step < 36 * 60 or value == BURST:
+            continue
+        q95 = forecaster.quantiles()[0, 4]
+        if step % 60 in (27, 28, 29):
+            before.append(q95)
+        elif 8 <= step % 60 < 25:  # the other half hour's minute has half the weight
+            elsewhere.append(q95)
+    assert min(before) > QUIET + 0.7 * (BURST - QUIET)
+    assert max(elsewhere) < QUIET + 0.3 * (BURST - QUIET)
