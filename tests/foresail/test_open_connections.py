@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -132,6 +133,22 @@ async def test_an_answer_that_nobody_reads_is_not_copied() -> None:
             await asyncio.sleep(0)
 
         assert kept.get_write_buffer_size() < 2**18
+
+
+async def test_readers_that_do_not_read_share_one_answer() -> None:
+    async with serving(LATE) as port:
+        tracemalloc.start()
+        try:
+            for _ in range(5):
+                client = await port.connect()
+                client.writer.write(ASKS.replace(b"/ ", b"/large ", 1))
+                kept = await port.large_asked.get()
+                while not kept.get_write_buffer_size():
+                    await asyncio.sleep(0)
+
+            assert tracemalloc.get_traced_memory()[1] < len(LARGE)
+        finally:
+            tracemalloc.stop()
 
 
 async def test_an_answer_that_is_read_comes_whole() -> None:
