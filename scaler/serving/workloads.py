@@ -186,6 +186,7 @@ class Workloads:
         del live.workloads[reference]
         if not live.workloads:
             del self._feeds[live.key]
+            live.end()
 
     # All of them.
 
