@@ -10,7 +10,7 @@ KEDA's calls about them are counted, beside those to a server that answers a con
 Every run is made twice: the row `control` has the same server, workloads and calls without the
 tenant and the client. Only what the row `attack` has beyond it is the attack's. `server_cores` is
 the processor time that the two processes took; `machine_cores` is everybody's, with whatever else
-ran. The table `cores` has the processes of the attack's run one by one, those of the bench too: on a
+ran. The table `cores` has the processes of the attack's run one by one, and the bench's: on a
 small machine they take what the server does not get. `--fronts` attacks on some fronts only.
 
 The status is 1 if in the attack an honest look was missed, the 99th percentile of KEDA's calls is
