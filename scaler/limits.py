@@ -52,6 +52,7 @@ class Limit(StrEnum):
     CONNECTIONS = "connections"
     REQUEST_SECONDS = "request_seconds"
     RESPONSE_SECONDS = "response_seconds"
+    REQUESTS = "requests"
     METRICS_PAGE = "metrics_page"
     NAMES_COMPARED = "names_compared"
     REVIEWS = "reviews"

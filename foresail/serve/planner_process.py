@@ -18,8 +18,8 @@ ALLOCATOR: Final[Mapping[str, str]] = {
 """For glibc: answers of sources are read in many threads, and what they took is given back.
 
 By itself each thread gets an arena, and once a long answer was freed all shorter ones come from
-arenas too. Between them lies what is kept, so that nearly all of it stays: 129 MiB of 128 where eight
-threads read answers of 16 MiB."""
+arenas too. Between them lies what is kept, so that nearly all of it stays: where eight threads read
+answers of 16 MiB, 129 MiB."""
 _START_SECONDS_MAX = 60.0
 _END_SECONDS_MAX = 5.0
 

@@ -5,6 +5,7 @@ its last one.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
@@ -64,6 +65,7 @@ class Workloads:
         self._metrics = metrics
         self._keep_sources = keep_sources
         self._workloads: dict[Reference, Workload] = {}
+        self._by_namespace: defaultdict[str, dict[Reference, Workload]] = defaultdict(dict)
         self._feeds: dict[FeedKey, LiveFeed] = {}
         self._new: list[LiveFeed] = []
         self._has_new = asyncio.Event()
@@ -104,7 +106,8 @@ class Workloads:
 
     def _begin(self, workload: Workload) -> None:
         """Resume from a kept state, if there is one, and join a feed."""
-        self._workloads[workload.reference] = workload
+        reference = workload.reference
+        self._workloads[reference] = self._by_namespace[reference.namespace][reference] = workload
         self._readers.changed(workload.reference)
         state = self._states.workload(workload.reference)
         if state is not None:
@@ -179,6 +182,10 @@ class Workloads:
         if workload is None:
             return
         del self._workloads[reference]
+        of_namespace = self._by_namespace[reference.namespace]
+        del of_namespace[reference]
+        if not of_namespace:
+            del self._by_namespace[reference.namespace]
         self._readers.removed(reference)
         if workload.live is None:
             return
@@ -220,15 +227,15 @@ class Workloads:
         """The status of each trigger of one object, the one last asked about first."""
         found = [
             workload
-            for reference, workload in self._workloads.items()
-            if reference.name == name and reference.namespace == namespace
+            for reference, workload in self._by_namespace.get(namespace, {}).items()
+            if reference.name == name
         ]
         found.sort(key=lambda each: -each.asked_at_seconds)
         return [status_of(workload) for workload in found]
 
     def names_in(self, namespace: str) -> list[str]:
         """The names of the objects of one namespace."""
-        return [one.name for one in self._workloads if one.namespace == namespace]
+        return [one.name for one in self._by_namespace.get(namespace, ())]
 
     def status(self, reference: Reference) -> WorkloadStatus | None:
         """The status of one workload; None if it is known no more."""

@@ -546,6 +546,27 @@ async def test_the_event_loop_turns_between_two_feeds_whose_looks_end_together()
     assert len(set(planned_in_turn)) == 16
 
 
+async def test_feeds_of_a_namespace_with_many_are_planned_for_in_turn_with_those_of_others() -> (
+    None
+):
+    order: list[str] = []
+
+    def connect(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
+        made = binding(trigger_spec.model, FakeFeed(delay_seconds=1), trigger_spec)
+        scope = replace(made.key.scope, namespace=reference.namespace)
+        return replace(made, key=replace(made.key, scope=scope))
+
+    async with running({}, connect=connect, looks_at_once=100) as site:
+        for namespace, model in [*(("many", f"m-{n}") for n in range(20)), ("few", "a")]:
+            reference = Reference.of(namespace, model, {"model": model, "mode": "act"})
+            entry = site.board.ask(reference)
+            entry.listeners.add(lambda namespace=namespace: order.append(namespace))
+        await until(3)
+
+    assert len(order) == 21
+    assert order.index("few") <= 2
+
+
 async def test_a_feed_waits_no_longer_than_the_limit_for_the_one_before_it() -> None:
     feeds = {"slow": FakeFeed(delay_seconds=60), "quick": FakeFeed()}
     async with running(feeds, looks_at_once=1) as site:
