@@ -21,6 +21,7 @@ from scaler.decision.abstention import Abstention, abstention_of, abstention_of_
 from scaler.decision.answers import Outcome, Reference, Refusal, RefusalCode, Reply, TimedOutcome
 from scaler.errors import ForesailError, MetadataError
 from scaler.limits import Limit, exceeded
+from scaler.serving.new_triggers import A_MINUTE, NewTriggers
 from scaler.trigger import TriggerSpec
 
 COHERENT_SECONDS = 5.0
@@ -148,6 +149,7 @@ class Board:
         self._clock = clock
         self._objects_max = objects_max
         self._of_namespace_max = of_namespace_max
+        self._new_triggers = NewTriggers(of_namespace_max, clock)
         self._by_namespace: defaultdict[str, dict[Reference, Entry]] = defaultdict(dict)
         self._new: dict[Reference, Entry] = {}
         self._forgotten: list[Reference] = []
@@ -165,13 +167,15 @@ class Board:
         """The entry of this object, made when KEDA first asks about it.
 
         Raises:
-            BoardFullError: it is new and there is no room.
+            BoardFullError: it is new and there is no room, or too many of its namespace are new.
         """
         now = self._clock()
         entry = self._entries.get(reference)
         if entry is None:
+            self._check_pace(reference.namespace)
             self._make_room_beside(reference, now)
             self._make_room(now)
+            self._new_triggers.add(reference.namespace)
             entry = self._begun(reference, now)
         entry.asked_at_seconds, entry.adopted = now, False
         return entry
@@ -216,6 +220,7 @@ class Board:
 
     def forget_silent(self) -> None:
         """Drop the entries of metadata that was edited since, and of objects nobody asks about."""
+        self._new_triggers.forget_old()
         now = self._clock()
         newest: dict[tuple[str, str], float] = {}
         for entry in self:
@@ -277,6 +282,21 @@ class Board:
         most = self._of_namespace_max(namespace)
         in_it = len(self._by_namespace.get(namespace, ()))
         return in_it >= most or len(self._entries) >= self._objects_max
+
+    def _check_pace(self, namespace: str) -> None:
+        """Keep the new triggers of a namespace within their pace.
+
+        Raises:
+            BoardFullError: it had too many lately.
+        """
+        wait_seconds = self._new_triggers.wait_seconds(namespace)
+        if wait_seconds > 0:
+            exceeded(Limit.NEW_TRIGGERS)
+            message = (
+                f"namespace {namespace!r} had too many new triggers, and each edit is one: it may "
+                f"have {A_MINUTE:g} a minute; ask again in {math.ceil(wait_seconds)} s"
+            )
+            raise BoardFullError(message)
 
     def _make_room_beside(self, reference: Reference, now: float) -> None:
         """Forget the oldest trigger of an object with too many; keep within its namespace's limit.

@@ -355,6 +355,36 @@ def test_a_namespace_takes_no_more_than_its_share_of_the_board(
     assert Limit.NAMESPACE_TRIGGERS in limits_exceeded()
 
 
+def test_a_namespace_has_a_pace_of_new_triggers_and_edits_are_new_ones(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
+    desk = Desk(objects_max=1000, of_namespace_max=40)
+    for edit in range(100):  # 40 are the most of the namespace, and 60 of this minute
+        desk.ask("edited", maxReplicas=str(edit + 1))
+    assert Limit.NEW_TRIGGERS not in limits_exceeded()
+
+    with pytest.raises(BoardFullError, match=r"'llm' had too many new .* 60 a minute; .* in 1 s"):
+        desk.ask("edited", maxReplicas="101")
+    assert Limit.NEW_TRIGGERS in limits_exceeded()
+    assert len(desk.board) == 16
+
+    # Known ones are answered, and other namespaces have a pace of their own.
+    desk.ask("edited", maxReplicas="100")
+    desk.board.ask(Reference.of("other", "b", {"model": "m"}))
+
+    desk.now += 1
+    desk.ask("edited", maxReplicas="101")
+    with pytest.raises(BoardFullError):
+        desk.ask("edited", maxReplicas="102")
+
+    desk.now += 100
+    desk.board.forget_silent()
+    for edit in range(200, 300):
+        desk.ask("edited", maxReplicas=str(edit))
+    with pytest.raises(BoardFullError):
+        desk.ask("edited", maxReplicas="300")
+
+
 def test_no_more_of_a_namespace_is_adopted_than_its_share() -> None:
     desk = Desk(objects_max=100, of_namespace_max=1)
     for n in range(3):
