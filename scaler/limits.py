@@ -24,7 +24,7 @@ class Limit(StrEnum):
     MESSAGE = "message"
     OBJECT_TRIGGERS = "object_triggers"
     NAMESPACE_TRIGGERS = "namespace_triggers"
-    NEW_TRIGGERS = "new_triggers"
+    EDITS = "edits"
     TRIGGERS = "triggers"
     SILENT_TRIGGER = "silent_trigger"
     STREAMS = "streams"

@@ -21,7 +21,7 @@ from scaler.decision.abstention import Abstention, abstention_of, abstention_of_
 from scaler.decision.answers import Outcome, Reference, Refusal, RefusalCode, Reply, TimedOutcome
 from scaler.errors import ForesailError, MetadataError
 from scaler.limits import Limit, exceeded
-from scaler.serving.new_triggers import A_MINUTE, NewTriggers
+from scaler.serving.edit_pace import A_MINUTE, EditPace
 from scaler.trigger import TriggerSpec
 
 COHERENT_SECONDS = 5.0
@@ -149,7 +149,7 @@ class Board:
         self._clock = clock
         self._objects_max = objects_max
         self._of_namespace_max = of_namespace_max
-        self._new_triggers = NewTriggers(of_namespace_max, clock)
+        self._edits = EditPace(of_namespace_max, clock)
         self._by_namespace: defaultdict[str, dict[Reference, Entry]] = defaultdict(dict)
         self._new: dict[Reference, Entry] = {}
         self._forgotten: list[Reference] = []
@@ -167,15 +167,13 @@ class Board:
         """The entry of this object, made when KEDA first asks about it.
 
         Raises:
-            BoardFullError: it is new and there is no room, or too many of its namespace are new.
+            BoardFullError: it is new and there is no room, or an edit, and its namespace had too many.
         """
         now = self._clock()
         entry = self._entries.get(reference)
         if entry is None:
-            self._check_pace(reference.namespace)
             self._make_room_beside(reference, now)
             self._make_room(now)
-            self._new_triggers.add(reference.namespace)
             entry = self._begun(reference, now)
         entry.asked_at_seconds, entry.adopted = now, False
         return entry
@@ -220,7 +218,7 @@ class Board:
 
     def forget_silent(self) -> None:
         """Drop the entries of metadata that was edited since, and of objects nobody asks about."""
-        self._new_triggers.forget_old()
+        self._edits.forget_old()
         now = self._clock()
         newest: dict[tuple[str, str], float] = {}
         for entry in self:
@@ -283,29 +281,32 @@ class Board:
         in_it = len(self._by_namespace.get(namespace, ()))
         return in_it >= most or len(self._entries) >= self._objects_max
 
-    def _check_pace(self, namespace: str) -> None:
-        """Keep the new triggers of a namespace within their pace.
+    def _count_edit(self, namespace: str) -> None:
+        """Keep the edits of a namespace within their pace.
 
         Raises:
             BoardFullError: it had too many lately.
         """
-        wait_seconds = self._new_triggers.wait_seconds(namespace)
+        wait_seconds = self._edits.wait_seconds(namespace)
         if wait_seconds > 0:
-            exceeded(Limit.NEW_TRIGGERS)
+            exceeded(Limit.EDITS)
             message = (
-                f"namespace {namespace!r} had too many new triggers, and each edit is one: it may "
-                f"have {A_MINUTE:g} a minute; ask again in {math.ceil(wait_seconds)} s"
+                f"the objects of namespace {namespace!r} are edited without end: {A_MINUTE:g} "
+                f"edits a minute are read, the next in {math.ceil(wait_seconds)} s"
             )
             raise BoardFullError(message)
+        self._edits.add(namespace)
 
     def _make_room_beside(self, reference: Reference, now: float) -> None:
         """Forget the oldest trigger of an object with too many; keep within its namespace's limit.
 
         Raises:
-            BoardFullError: the namespace has as many objects as it may.
+            BoardFullError: the namespace has as many objects, or edits, as it may.
         """
         beside = self._by_namespace.get(reference.namespace, {})
         same = [entry for entry in beside.values() if entry.reference.name == reference.name]
+        if same:
+            self._count_edit(reference.namespace)
         if len(same) >= OF_OBJECT_MAX:
             exceeded(Limit.OBJECT_TRIGGERS)
             self._forget(min(same, key=lambda entry: entry.asked_at_seconds).reference)
