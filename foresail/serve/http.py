@@ -24,6 +24,7 @@ from foresail.ports.access import allowed, bearer_token
 from foresail.ports.open_connections import Handler
 from foresail.ports.request_turns import RequestTurns
 from foresail.serve.exported import WorkloadCollector
+from foresail.serve.gauge_text import text_of
 from scaler.clock import Clock
 from scaler.errors import ForesailError
 from scaler.limits import Limit, exceeded
@@ -162,7 +163,7 @@ class Pages:
         def begin() -> Callable[[], bytes]:
             workloads = self.workloads.snapshot()
             return lambda: (
-                self.front.metrics + generate_latest(self.registry) + generate_latest(workloads)
+                self.front.metrics + generate_latest(self.registry) + text_of(workloads.collect())
             )
 
         kept_seconds = min(METRICS_SECONDS, self.period_seconds / _LOOKS)
