@@ -293,7 +293,7 @@ class _Pieces(Payload):
     """A body that all its readers share. aiohttp's own for `BytesIO` copies it for each of them."""
 
     def __init__(self, body: bytes) -> None:
-        super().__init__(body)
+        super().__init__(b"")
         self._whole = body
         self._size = len(body)
 
@@ -303,7 +303,9 @@ class _Pieces(Payload):
 
     @override
     async def write(self, writer: AbstractStreamWriter) -> None:
-        whole = memoryview(self._whole)
-        for begin in range(0, len(whole), _PIECE_BYTES):
-            await writer.write(whole[begin : begin + _PIECE_BYTES])
-            await asyncio.sleep(0)  # a fast reader would keep the loop from all others
+        try:
+            for begin in range(0, len(self._whole), _PIECE_BYTES):
+                await writer.write(self._whole[begin : begin + _PIECE_BYTES])
+                await asyncio.sleep(0)  # a fast reader would keep the loop from all others
+        finally:
+            self._whole = b""  # a reader that left leaves a traceback with us, which may live long

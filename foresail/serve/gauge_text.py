@@ -1,7 +1,7 @@
 """Gauges as the text that Prometheus scrapes.
 
-`prometheus_client` looks at each character of each name in each line: 1 s for the 64,000 lines of 1,000
-workloads, in which the planner's other threads wait. The names here are our own and known to be valid.
+`prometheus_client` looks at each character of each name in each line: 1 s for the 64,000 lines of
+1,000 workloads, in which the planner's other threads wait. The names here are our own and valid.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ def _lines(gauges: Iterable[Metric]) -> Iterator[str]:
 
 
 def _line(sample: Sample, names: tuple[tuple[str, str], ...]) -> str:
-    value = floatToGoString(sample.value)
+    value = str(floatToGoString(sample.value))  # type: ignore[no-untyped-call]
     if not names:
         return f"{sample.name} {value}\n"
     labels = sample.labels

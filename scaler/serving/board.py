@@ -167,7 +167,7 @@ class Board:
         """The entry of this object, made when KEDA first asks about it.
 
         Raises:
-            BoardFullError: it is new and there is no room, or an edit, and its namespace had too many.
+            BoardFullError: it is new and there is no room, or the edits come too fast.
         """
         now = self._clock()
         entry = self._entries.get(reference)
