@@ -13,8 +13,9 @@ processes of a container.
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from scaler.clock import Clock
 from scaler.decision.abstention import Abstention, abstention_of, abstention_of_unusable
@@ -24,6 +25,7 @@ from scaler.limits import Limit, exceeded
 from scaler.serving.edit_pace import A_MINUTE, EditPace
 from scaler.trigger import TriggerSpec
 
+_Key = TypeVar("_Key")
 COHERENT_SECONDS = 5.0
 """`IsActive` within this time of `GetMetrics` belongs to one poll of KEDA and gets its answer."""
 HPA_PERIOD_SECONDS = (0.5, 60.0)
@@ -151,6 +153,8 @@ class Board:
         self._of_namespace_max = of_namespace_max
         self._edits = EditPace(of_namespace_max, clock)
         self._by_namespace: defaultdict[str, dict[Reference, Entry]] = defaultdict(dict)
+        self._by_object: defaultdict[tuple[str, str], dict[Reference, Entry]] = defaultdict(dict)
+        """By namespace and name."""
         self._new: dict[Reference, Entry] = {}
         self._forgotten: list[Reference] = []
         self._entries: dict[Reference, Entry] = {}
@@ -241,10 +245,9 @@ class Board:
 
     def _forget(self, reference: Reference) -> None:
         del self._entries[reference]
-        of_namespace = self._by_namespace[reference.namespace]
-        del of_namespace[reference]
-        if not of_namespace:
-            del self._by_namespace[reference.namespace]
+        namespace, name = reference.namespace, reference.name
+        _drop(self._by_namespace, namespace, reference)
+        _drop(self._by_object, (namespace, name), reference)
         if self._new.pop(reference, None) is None:
             self._forgotten.append(reference)
 
@@ -258,6 +261,7 @@ class Board:
         entry = Entry(reference, trigger_spec, timed, now, self._clock, abstention=abstention)
         self._entries[reference] = self._new[reference] = entry
         self._by_namespace[reference.namespace][reference] = entry
+        self._by_object[reference.namespace, reference.name][reference] = entry
         self.arrived.set()
         return entry
 
@@ -304,12 +308,12 @@ class Board:
             BoardFullError: the namespace has as many objects, or edits, as it may.
         """
         beside = self._by_namespace.get(reference.namespace, {})
-        same = [entry for entry in beside.values() if entry.reference.name == reference.name]
+        same = self._by_object.get((reference.namespace, reference.name), {})
         if same:
             self._count_edit(reference.namespace)
         if len(same) >= OF_OBJECT_MAX:
             exceeded(Limit.OBJECT_TRIGGERS)
-            self._forget(min(same, key=lambda entry: entry.asked_at_seconds).reference)
+            self._forget(min(same.values(), key=lambda entry: entry.asked_at_seconds).reference)
         most = self._of_namespace_max(reference.namespace)
         if len(beside) >= most:
             exceeded(Limit.NAMESPACE_TRIGGERS)
@@ -336,6 +340,15 @@ class Board:
             )
             raise BoardFullError(message)
         self._forget(oldest.reference)
+
+
+def _drop(
+    entries: MutableMapping[_Key, dict[Reference, Entry]], key: _Key, reference: Reference
+) -> None:
+    """Take one out of its group, and an empty group out of all."""
+    del entries[key][reference]
+    if not entries[key]:
+        del entries[key]
 
 
 def arrival_of(entry: Entry) -> Arrival:
