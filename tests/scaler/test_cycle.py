@@ -945,6 +945,24 @@ async def test_feeds_that_edits_left_behind_leave_memory_though_their_past_was_n
         assert site.faults() == 0
 
 
+async def test_edits_by_the_second_do_not_go_through_all_sources_each_time() -> None:
+    feeds = {str(edit): FakeFeed() for edit in range(60)}
+
+    def connect(_: Reference, trigger_spec: TriggerSpec) -> Binding:
+        model = trigger_spec.model
+        return binding(model, feeds[model], trigger_spec, source=model)
+
+    async with running(feeds, connect=connect) as site:
+        for model in feeds:
+            site.ask(model, name="edited")
+            await asyncio.sleep(0.05)
+        await until(3.1)
+        assert 1 <= len(site.kept) <= 4
+
+        await until(8.1)  # the next moment
+        assert {key.scope.model for key in site.kept[-1]} == set(map(str, range(44, 60)))
+
+
 async def test_a_model_on_the_watch_list_is_planned_and_never_forgotten() -> None:
     feed = FakeFeed()
     reference = Reference.of("llm", "seen", {"model": "a"})
