@@ -10,7 +10,7 @@ import itertools
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
@@ -24,6 +24,15 @@ from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 
 NAMESPACE: Final = "hostile"
+FRONTS: Final = (
+    "own_objects",
+    "names",
+    "edits",
+    "huge",
+    "pages",
+    "unread_connections",
+    "streams",
+)
 _OBJECTS_OF_A_FAULT: Final = 80
 _POLL_SECONDS: Final = 15.0
 _NAMES_A_SECOND: Final = 30.0
@@ -51,10 +60,12 @@ class Victim:
 class Attack:
     """The fronts, running until the block ends."""
 
-    def __init__(self, victim: Victim) -> None:
+    def __init__(self, victim: Victim, fronts: Collection[str] = FRONTS) -> None:
+        """Attack on these of `FRONTS`."""
         context = get_context("spawn")
         self._counts: SimpleQueue[dict[str, int]] = context.SimpleQueue()
-        self._process = context.Process(target=_run, args=(victim, self._counts), daemon=True)
+        arguments = (victim, tuple(fronts), self._counts)
+        self._process = context.Process(target=_run, args=arguments, name="attacker", daemon=True)
         self._last: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -72,9 +83,9 @@ class Attack:
         return self._last
 
 
-def _run(victim: Victim, counts: "SimpleQueue[dict[str, int]]") -> None:
+def _run(victim: Victim, fronts: Collection[str], counts: "SimpleQueue[dict[str, int]]") -> None:
     os.nice(19)
-    asyncio.run(_Fronts(victim, counts).run())
+    asyncio.run(_Fronts(victim, counts).run(fronts))
 
 
 class _Fronts:
@@ -83,7 +94,7 @@ class _Fronts:
         self._reports = reports
         self._counts: Counter[str] = Counter()
 
-    async def run(self) -> None:
+    async def run(self, names: Collection[str]) -> None:
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         address = f"127.0.0.1:{self._victim.grpc_port}"
         async with (
@@ -92,17 +103,18 @@ class _Fronts:
             asyncio.TaskGroup() as group,
         ):
             keda = pb_grpc.ExternalScalerStub(channel)
-            fronts: list[Awaitable[None]] = [
-                self._own_objects(keda),
-                self._every(_NAMES_A_SECOND, lambda n: self._name(keda, n)),
-                self._every(_EDITS_A_SECOND, lambda n: self._edit(keda, n)),
-                self._every(_HUGE_A_SECOND, lambda n: self._huge(keda, n)),
-                *(self._pages(session, client) for client in range(_HTTP_CLIENTS)),
-                *(self._unread(port) for port in (self._victim.grpc_port, self._victim.http_port)),
-                self._streams(keda),
-                self._report(),
-            ]
-            for front in fronts:
+            own: dict[str, Callable[[], list[Awaitable[None]]]] = {
+                "own_objects": lambda: [self._own_objects(keda)],
+                "names": lambda: [self._every(_NAMES_A_SECOND, lambda n: self._name(keda, n))],
+                "edits": lambda: [self._every(_EDITS_A_SECOND, lambda n: self._edit(keda, n))],
+                "huge": lambda: [self._every(_HUGE_A_SECOND, lambda n: self._huge(keda, n))],
+                "pages": lambda: [self._pages(session, client) for client in range(_HTTP_CLIENTS)],
+                "unread_connections": lambda: [
+                    self._unread(port) for port in (self._victim.grpc_port, self._victim.http_port)
+                ],
+                "streams": lambda: [self._streams(keda)],
+            }
+            for front in (self._report(), *(one for name in names for one in own[name]())):
                 _ = group.create_task(_coroutine(front))
 
     async def _report(self) -> None:

@@ -28,7 +28,7 @@ class Server:
 
     def cpu_seconds(self) -> list[float]:
         """User and system time of the answering process and of its planner so far."""
-        return [_cpu_seconds(pid) for pid in self._pids()]
+        return [cpu_seconds_of(pid) for pid in self._pids()]
 
     async def looks_missed(self) -> int:
         """Looks that were due at the source that answers and not begun, so far."""
@@ -103,7 +103,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds_of(pid: int) -> float:
     """User and system time of a process so far."""
     stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")

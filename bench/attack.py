@@ -9,8 +9,9 @@ KEDA's calls about them are counted, beside those to a server that answers a con
 
 Every run is made twice: the row `control` has the same server, workloads and calls without the
 tenant and the client. Only what the row `attack` has beyond it is the attack's. `server_cores` is
-the processor time that the two processes took; `machine_cores` is everybody's, with the bench's own
-callers and sources and whatever else ran.
+the processor time that the two processes took; `machine_cores` is everybody's, with whatever else
+ran. The table `cores` has the processes of the attack's run one by one, and the bench's: on a
+small machine they take what the server does not get. `--fronts` attacks on some fronts only.
 
 The status is 1 if in the attack an honest look was missed, the 99th percentile of KEDA's calls is
 over 10 ms or memory over 600 MiB.
@@ -18,10 +19,12 @@ over 10 ms or memory over 600 MiB.
 
 import argparse
 import asyncio
+import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +32,12 @@ from pathlib import Path
 import grpc.aio
 import numpy as np
 
-from bench._attack_fronts import NAMESPACE, Attack, Victim
+from bench._attack_fronts import FRONTS, NAMESPACE, Attack, Victim
 from bench._attack_source import FAULTS, hostile
 from bench._report import Row, show
 from bench._rpc_calls import Tally, bench_object, drive, until_live
 from bench._rpc_floor import floor
-from bench._rpc_server import Server, serving
+from bench._rpc_server import Server, cpu_seconds_of, serving
 from bench._rpc_source import asked_of, prometheus
 from foresail.clock import wall_clock
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
@@ -72,21 +75,36 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--workloads", type=int, default=1000, help="honest ones (default: %(default)s)"
     )
+    parser.add_argument(
+        "--fronts",
+        type=_fronts,
+        default=FRONTS,
+        help=f"of {','.join(FRONTS)} (default: all)",
+        metavar="A,B",
+    )
     parser.add_argument("--json", type=Path, help="file for the rows as JSON")
     options = parser.parse_args(arguments)
     control, attack = (
-        asyncio.run(_measured(options.workloads, 60 * options.minutes, attacked=attacked))
-        for attacked in (False, True)
+        asyncio.run(_measured(options.workloads, 60 * options.minutes, fronts))
+        for fronts in ((), options.fronts)
     )
     show(
         "attack",
         vars(options),
         [control.row, attack.row],
         options.json,
-        further={"fronts": attack.fronts},
+        further={"fronts": attack.fronts, "cores": attack.cores},
     )
     if not attack.row["ok"]:
         sys.exit(1)
+
+
+def _fronts(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = sorted(set(names) - set(FRONTS))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no front {unknown[0]!r}; known: {', '.join(FRONTS)}")
+    return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +112,11 @@ class _Run:
     row: Row
     fronts: list[Row]
     """What the attack did; empty in the control."""
+    cores: list[Row]
+    """The processor time of each process."""
 
 
-async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
+async def _measured(workloads: int, seconds: float, attacked_on: Sequence[str]) -> _Run:
     with prometheus(workloads) as honest_port, hostile() as hostile_port:
         references = [bench_object(index) for index in range(workloads)]
         namespaces = sorted({one.namespace for one in references})
@@ -114,9 +134,9 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
             )
             tally, floor_tally, peak = Tally(), Tally(), _Peak()
             missed = await server.looks_missed()
-            with Attack(victim) if attacked else nullcontext() as attack:
+            with Attack(victim, attacked_on) if attacked_on else nullcontext() as attack:
                 begun = await _between_moments()
-                cpu_before, machine_before = sum(server.cpu_seconds()), _machine_cpu_seconds()
+                cpu_before, machine_before = _cpu_seconds(server), _machine_cpu_seconds()
                 looks = (await asked_of(honest_port)).looks
                 watching = asyncio.create_task(_watch(server, peak))
                 periods = (_PERIOD_SECONDS, _PERIOD_SECONDS)
@@ -131,7 +151,7 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
                         _ = group.create_task(driving)
                 ended = await _between_moments()
                 looks = (await asked_of(honest_port)).looks - looks
-                server_cpu = sum(server.cpu_seconds()) - cpu_before
+                cpu = {name: now - cpu_before[name] for name, now in _cpu_seconds(server).items()}
                 machine_cpu = _machine_cpu_seconds() - machine_before
                 watching.cancel()
                 fronts = {} if attack is None else attack.counts()
@@ -139,7 +159,7 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
     due = workloads * round((ended - begun) / _PERIOD_SECONDS)
     p99, floor_p99 = (1000 * float(np.quantile(t.seconds, 0.99)) for t in (tally, floor_tally))
     row: Row = {
-        "run": "attack" if attacked else "control",
+        "run": "attack" if attacked_on else "control",
         "workloads": workloads,
         "seconds": ended - begun,
         "looks_due": due,
@@ -152,7 +172,7 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
         "answering_mib": peak.answering,
         "planning_mib": peak.planning,
         "together_mib": peak.together,
-        "server_cores": server_cpu / (ended - begun),
+        "server_cores": (cpu["answering"] + cpu["planning"]) / (ended - begun),
         "machine_cores": machine_cpu / (ended - begun),
         "ok": looks >= due
         and missed == 0
@@ -164,7 +184,22 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
         {"front": front, "times": times, "a_second": times / (ended - begun)}
         for front, times in sorted(fronts.items())
     ]
-    return _Run(row, shown)
+    cores: list[Row] = [
+        {"process": name, "cores": taken / (ended - begun)} for name, taken in cpu.items()
+    ]
+    return _Run(row, shown, cores)
+
+
+def _cpu_seconds(server: Server) -> Mapping[str, float]:
+    """Processor time of each process so far."""
+    answering, *others = server.cpu_seconds()
+    of_bench = {
+        one.name: cpu_seconds_of(one.pid)
+        for one in multiprocessing.active_children()
+        if one.pid is not None
+    }
+    caller = time.process_time()
+    return {"answering": answering, "planning": sum(others), "caller": caller, **of_bench}
 
 
 def _machine_cpu_seconds() -> float:

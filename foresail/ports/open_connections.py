@@ -14,10 +14,11 @@ import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Final, cast
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
 from typing_extensions import override
 
 from foresail.ports.limits_seen import LOG
@@ -285,4 +286,26 @@ def _in_pieces(response: web.StreamResponse) -> None:
         and isinstance(response.body, bytes)
         and len(response.body) > _PIECE_BYTES
     ):
-        response.body = BytesIO(response.body)
+        response.body = _Pieces(response.body)
+
+
+class _Pieces(Payload):
+    """A body that all its readers share. aiohttp's own for `BytesIO` copies it for each of them."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(b"")
+        self._whole = body
+        self._size = len(body)
+
+    @override
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self._whole.decode(encoding, errors)
+
+    @override
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        try:
+            for begin in range(0, len(self._whole), _PIECE_BYTES):
+                await writer.write(self._whole[begin : begin + _PIECE_BYTES])
+                await asyncio.sleep(0)  # a fast reader would keep the loop from all others
+        finally:
+            self._whole = b""  # a reader that left leaves a traceback with us, which may live long

@@ -21,7 +21,10 @@ from foresail.explain.decision_keeper import DecisionKeeper, DecisionsUnreadable
 from foresail.explain.decision_log import KeptOfWorkload
 from foresail.explain.workload import Account, account, format_time, in_force_at
 from foresail.ports.access import allowed, bearer_token
+from foresail.ports.open_connections import Handler
+from foresail.ports.request_turns import RequestTurns
 from foresail.serve.exported import WorkloadCollector
+from foresail.serve.gauge_text import text_of
 from scaler.clock import Clock
 from scaler.errors import ForesailError
 from scaler.limits import Limit, exceeded
@@ -37,6 +40,13 @@ _LOOKS: Final = 3
 _SHARE_MAX: Final = 0.25
 """Of the time, that pages of metrics may be made in."""
 _NAMES_COMPARED_MAX: Final = 100
+_HEALTH: Final = frozenset({"/healthz", "/readyz"})
+_HEALTH_A_SECOND: Final = 250.0
+"""Where one address takes all 256 connections, a probe from it waits for a second."""
+_PAGES_A_SECOND: Final = 50.0
+_PAGES_AT_ONCE: Final = 100.0
+_REQUEST_BYTES: Final = 2**18
+"""Of an answer, which cost the loop as much as a request."""
 ReviewToken = Callable[[str, str, str | None], Awaitable[bool | None]]
 """Token, path and the client's address to whether it may read; None where that is not known."""
 
@@ -96,9 +106,19 @@ class Pages:
     review: ReviewToken | None = None
     """Asks the API server about other tokens; None = they are refused."""
     _metrics_page: _MetricsPage = field(default_factory=_MetricsPage)
+    _health_turns: RequestTurns = field(
+        default_factory=lambda: RequestTurns(a_second=_HEALTH_A_SECOND, at_once=_HEALTH_A_SECOND)
+    )
+    _turns: RequestTurns = field(
+        default_factory=lambda: RequestTurns(a_second=_PAGES_A_SECOND, at_once=_PAGES_AT_ONCE)
+    )
 
     def application(self) -> web.Application:
-        app = web.Application()
+        @web.middleware
+        async def in_turn(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._in_turn(request, handler)
+
+        app = web.Application(middlewares=[in_turn])
         app.add_routes(
             [
                 web.get("/healthz", self.healthz),
@@ -108,6 +128,15 @@ class Pages:
             ]
         )
         return app
+
+    async def _in_turn(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        turns = self._health_turns if request.path in _HEALTH else self._turns
+        if not await turns.take(request.remote or "", lambda: request.transport is None):
+            return web.Response(status=503)  # nobody is there to read it
+        response = await handler(request)
+        if isinstance(response, web.Response) and isinstance(response.body, bytes):
+            turns.spend(len(response.body) / _REQUEST_BYTES)
+        return response
 
     async def healthz(self, _: web.Request) -> web.Response:
         """Whether the event loop runs, independent of sources and feeds."""
@@ -134,7 +163,7 @@ class Pages:
         def begin() -> Callable[[], bytes]:
             workloads = self.workloads.snapshot()
             return lambda: (
-                self.front.metrics + generate_latest(self.registry) + generate_latest(workloads)
+                self.front.metrics + generate_latest(self.registry) + text_of(workloads.collect())
             )
 
         kept_seconds = min(METRICS_SECONDS, self.period_seconds / _LOOKS)

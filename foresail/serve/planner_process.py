@@ -1,14 +1,25 @@
 """The planning process, as the answering process starts and ends it."""
 
 import asyncio
+import os
 import socket
 import sys
-from typing import Self
+from collections.abc import Mapping
+from typing import Final, Self
 
 from foresail.serve.link import Begin, Failed, Link, Started
 from foresail.settings.file import Settings
 from scaler.errors import ForesailError
 
+ALLOCATOR: Final[Mapping[str, str]] = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**20),
+}
+"""For glibc: answers of sources are read in many threads, and what they took is given back.
+
+By itself each thread gets an arena, and once a long answer was freed all shorter ones come from
+arenas too. Between them lies what is kept, so that nearly all of it stays: where eight threads read
+answers of 16 MiB, 129 MiB."""
 _START_SECONDS_MAX = 60.0
 _END_SECONDS_MAX = 5.0
 
@@ -55,7 +66,12 @@ class Planner:
         try:
             with theirs:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "foresail.serve.planner", log_level, stdin=theirs.fileno()
+                    sys.executable,
+                    "-m",
+                    "foresail.serve.planner",
+                    log_level,
+                    stdin=theirs.fileno(),
+                    env={**ALLOCATOR, **os.environ},
                 )
         except OSError:
             ours.close()

@@ -13,16 +13,19 @@ processes of a container.
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from scaler.clock import Clock
 from scaler.decision.abstention import Abstention, abstention_of, abstention_of_unusable
 from scaler.decision.answers import Outcome, Reference, Refusal, RefusalCode, Reply, TimedOutcome
 from scaler.errors import ForesailError, MetadataError
 from scaler.limits import Limit, exceeded
+from scaler.serving.edit_pace import A_MINUTE, EditPace
 from scaler.trigger import TriggerSpec
 
+_Key = TypeVar("_Key")
 COHERENT_SECONDS = 5.0
 """`IsActive` within this time of `GetMetrics` belongs to one poll of KEDA and gets its answer."""
 HPA_PERIOD_SECONDS = (0.5, 60.0)
@@ -148,7 +151,10 @@ class Board:
         self._clock = clock
         self._objects_max = objects_max
         self._of_namespace_max = of_namespace_max
+        self._edits = EditPace(of_namespace_max, clock)
         self._by_namespace: defaultdict[str, dict[Reference, Entry]] = defaultdict(dict)
+        self._by_object: defaultdict[tuple[str, str], dict[Reference, Entry]] = defaultdict(dict)
+        """By namespace and name."""
         self._new: dict[Reference, Entry] = {}
         self._forgotten: list[Reference] = []
         self._entries: dict[Reference, Entry] = {}
@@ -165,7 +171,7 @@ class Board:
         """The entry of this object, made when KEDA first asks about it.
 
         Raises:
-            BoardFullError: it is new and there is no room.
+            BoardFullError: it is new and there is no room, or the edits come too fast.
         """
         now = self._clock()
         entry = self._entries.get(reference)
@@ -216,6 +222,7 @@ class Board:
 
     def forget_silent(self) -> None:
         """Drop the entries of metadata that was edited since, and of objects nobody asks about."""
+        self._edits.forget_old()
         now = self._clock()
         newest: dict[tuple[str, str], float] = {}
         for entry in self:
@@ -238,10 +245,9 @@ class Board:
 
     def _forget(self, reference: Reference) -> None:
         del self._entries[reference]
-        of_namespace = self._by_namespace[reference.namespace]
-        del of_namespace[reference]
-        if not of_namespace:
-            del self._by_namespace[reference.namespace]
+        namespace, name = reference.namespace, reference.name
+        _drop(self._by_namespace, namespace, reference)
+        _drop(self._by_object, (namespace, name), reference)
         if self._new.pop(reference, None) is None:
             self._forgotten.append(reference)
 
@@ -255,6 +261,7 @@ class Board:
         entry = Entry(reference, trigger_spec, timed, now, self._clock, abstention=abstention)
         self._entries[reference] = self._new[reference] = entry
         self._by_namespace[reference.namespace][reference] = entry
+        self._by_object[reference.namespace, reference.name][reference] = entry
         self.arrived.set()
         return entry
 
@@ -278,17 +285,35 @@ class Board:
         in_it = len(self._by_namespace.get(namespace, ()))
         return in_it >= most or len(self._entries) >= self._objects_max
 
+    def _count_edit(self, namespace: str) -> None:
+        """Keep the edits of a namespace within their pace.
+
+        Raises:
+            BoardFullError: it had too many lately.
+        """
+        wait_seconds = self._edits.wait_seconds(namespace)
+        if wait_seconds > 0:
+            exceeded(Limit.EDITS)
+            message = (
+                f"the objects of namespace {namespace!r} are edited without end: {A_MINUTE:g} "
+                f"edits a minute are read, the next in {math.ceil(wait_seconds)} s"
+            )
+            raise BoardFullError(message)
+        self._edits.add(namespace)
+
     def _make_room_beside(self, reference: Reference, now: float) -> None:
         """Forget the oldest trigger of an object with too many; keep within its namespace's limit.
 
         Raises:
-            BoardFullError: the namespace has as many objects as it may.
+            BoardFullError: the namespace has as many objects, or edits, as it may.
         """
         beside = self._by_namespace.get(reference.namespace, {})
-        same = [entry for entry in beside.values() if entry.reference.name == reference.name]
+        same = self._by_object.get((reference.namespace, reference.name), {})
+        if same:
+            self._count_edit(reference.namespace)
         if len(same) >= OF_OBJECT_MAX:
             exceeded(Limit.OBJECT_TRIGGERS)
-            self._forget(min(same, key=lambda entry: entry.asked_at_seconds).reference)
+            self._forget(min(same.values(), key=lambda entry: entry.asked_at_seconds).reference)
         most = self._of_namespace_max(reference.namespace)
         if len(beside) >= most:
             exceeded(Limit.NAMESPACE_TRIGGERS)
@@ -315,6 +340,15 @@ class Board:
             )
             raise BoardFullError(message)
         self._forget(oldest.reference)
+
+
+def _drop(
+    entries: MutableMapping[_Key, dict[Reference, Entry]], key: _Key, reference: Reference
+) -> None:
+    """Take one out of its group, and an empty group out of all."""
+    del entries[key][reference]
+    if not entries[key]:
+        del entries[key]
 
 
 def arrival_of(entry: Entry) -> Arrival:

@@ -1,7 +1,10 @@
 """The records of the planning cycle: each feed with its tracker, and the workloads that read it."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import structlog
 
@@ -84,9 +87,31 @@ class LiveFeed:
     has_past: bool = False
     """Whether the tracker holds a past, from a state or from the source, that is worth keeping."""
     carried: Carried = NOTHING_CARRIED
+    _waiting: set["asyncio.Task[Any]"] = field(default_factory=set)
+    """Tasks of the feed alone that wait for their turn or their time."""
 
     def __post_init__(self) -> None:
         self.key_text = self.key.encoded()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """The current task waits in this block, and is cancelled in it if the feed ends.
+
+        An edited trigger ends its feed, and edits have no end. A read that has begun is not ended
+        so: its thread would go on without the slot.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting.add(task)
+        try:
+            yield
+        finally:
+            self._waiting.discard(task)
+
+    def end(self) -> None:
+        """Nobody reads the feed any more."""
+        for task in self._waiting:
+            task.cancel()
 
     def asked_at_seconds(self) -> float:
         """When KEDA last asked about one of its workloads, on the monotonic clock."""

@@ -23,7 +23,7 @@ from scaler.serving.faults import contained
 from scaler.serving.feeds import LiveFeed
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plans import Plans
-from scaler.serving.slots import SourceSlots
+from scaler.serving.slots import InTurn, SourceSlots
 from scaler.serving.workloads import Workloads
 from scaler.signals import Absent, FeedGroup, Observation
 
@@ -59,9 +59,10 @@ class Looks:
         self._wall = wall
         self._steady = steady
         self._metrics = metrics
-        self._plan_turn = asyncio.Lock()
+        self._plan_turn = InTurn(1)
         """Held for a turn of the event loop by each feed that is planned for. If all that are ready
-        were planned for in one turn, what else the loop does would wait for hundreds."""
+        were planned for in one turn, what else the loop does would wait for hundreds. Namespaces
+        have it in turn: where one has a thousand feeds, a feed of another waits for one of them."""
 
     def due(self, moment: float) -> DueLooks:
         """The feeds to look at for this moment, and those that miss it."""
@@ -117,7 +118,7 @@ class Looks:
         slots = self._slots.of(first.source).looks
         if slots.locked():
             exceeded(Limit.LOOKS_AT_ONCE)
-        async with slots.slot(first.key.scope.namespace):
+        async with slots.slot(_namespace_of(first)):
             lives = [live for live in lives if live.workloads]
             if not lives:
                 return ()  # forgotten while they waited
@@ -132,7 +133,7 @@ class Looks:
             answers = await self._read(lives, at)
         plans: list[WorkloadPlan] = []
         for live, answer in zip(lives, answers, strict=True):
-            async with self._plan_turn:
+            async with self._plan_turn.slot(_namespace_of(live)):
                 self._workloads.absorb_clock_step()
                 if clock_steps != self._wall.steps:
                     return tuple(plans)
@@ -167,7 +168,7 @@ class Looks:
         for live in sorted(lives, key=_looked_at):
             if not _waits(live, moment):
                 continue
-            async with self._plan_turn:
+            async with self._plan_turn.slot(_namespace_of(live)):
                 if _waits(live, moment):
                     failure = SourceUnavailableError(message)
                     poll = PollResult(at_seconds=moment, observation=None, failure=failure)
@@ -180,6 +181,10 @@ class Looks:
         _count_disbelieved(live)
         plans = [self._plans.plan(workload) for workload in tuple(live.workloads.values())]
         return tuple(plan for plan in plans if plan is not None)
+
+
+def _namespace_of(live: LiveFeed) -> str | None:
+    return live.key.scope.namespace
 
 
 def _waits(live: LiveFeed, moment: float) -> bool:

@@ -7,7 +7,7 @@ the workload is planned from the present.
 """
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from itertools import chain, repeat
 from typing import Final
 
@@ -80,10 +80,14 @@ class Restorer:
         return engine
 
     async def _state_of(self, live: LiveFeed) -> FeedState | None:
-        async with self._resumes:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.resume_seconds_max):
-                    return await self._states.feed(live.key_text)
+        with live.waiting():
+            async with self._resumes:
+                return await self._state_in_time(live)
+
+    async def _state_in_time(self, live: LiveFeed) -> FeedState | None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.resume_seconds_max):
+                return await self._states.feed(live.key_text)
         log.warning("state_too_slow", feed=live.key_text, seconds=self._settings.resume_seconds_max)
         return None
 
@@ -98,7 +102,10 @@ class Restorer:
                 if await self.restore(live):
                     live.has_past = True
                     return
-                await asyncio.sleep(wait_seconds)
+                if not live.workloads:
+                    return
+                with live.waiting():
+                    await asyncio.sleep(wait_seconds)
         finally:
             live.past = None
 
@@ -106,7 +113,10 @@ class Restorer:
         """Read the past, or the missing part of it; False if the source failed."""
         if self._settings.history_seconds == 0:
             return True
-        async with self._slots.of(live.source).restores.slot(live.asked_at_seconds):
+        async with AsyncExitStack() as stack:
+            with live.waiting():
+                slot = self._slots.of(live.source).restores.slot(live.asked_at_seconds)
+                await stack.enter_async_context(slot)
             return await self._read(live)
 
     async def _read(self, live: LiveFeed) -> bool:

@@ -35,6 +35,8 @@ LISTENING_OPTIONS = (
     # A taken port must fail the start, not share its connections with another program.
     ("grpc.so_reuseport", 0),
 )
+MESSAGE_BYTES_MAX = 2**21
+"""Of a call. The largest object that Kubernetes keeps has 1.5 MiB, so no ScaledObject has more."""
 _SHUTDOWN_SECONDS = 5.0
 _QUIET_SECONDS_MAX = 3.0
 _TOLD_SECONDS = 0.05
@@ -133,6 +135,7 @@ class ScalerServer:
             interceptors=interceptors,
             options=[
                 *LISTENING_OPTIONS,
+                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
                 # Without an age a new Foresail replica gets no traffic until a connection breaks.
                 ("grpc.max_connection_age_ms", int(CONNECTION_AGE_SECONDS * 1000)),
                 ("grpc.max_connection_age_grace_ms", int(CONNECTION_GRACE_SECONDS * 1000)),

@@ -5,8 +5,11 @@ its last one.
 """
 
 import asyncio
+import math
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from typing import Final
 
 import structlog
 
@@ -31,6 +34,8 @@ log = structlog.get_logger()
 
 Connect = Callable[[Reference, TriggerSpec], Binding]
 KeepSources = Callable[[Collection[LiveFeed]], None]
+_LEAVE_SECONDS: Final = 1.0
+"""At most so often the sources in use are gone through: edits come by the second."""
 
 
 class Workloads:
@@ -63,7 +68,11 @@ class Workloads:
         self._steady = steady
         self._metrics = metrics
         self._keep_sources = keep_sources
+        self._has_left = False
+        """Whether workloads were forgotten since the sources in use were last gone through."""
+        self._left_at_seconds = -math.inf
         self._workloads: dict[Reference, Workload] = {}
+        self._by_namespace: defaultdict[str, dict[Reference, Workload]] = defaultdict(dict)
         self._feeds: dict[FeedKey, LiveFeed] = {}
         self._new: list[LiveFeed] = []
         self._has_new = asyncio.Event()
@@ -74,9 +83,8 @@ class Workloads:
         """Forget workloads, then begin the new ones."""
         for reference in changes.forgotten:
             self._forget(reference)
-        if changes.forgotten:
-            # Also the old `serverAddress` of an edited trigger, which no feed reads any more.
-            self._keep_sources(self._feeds.values())
+            self._has_left = True
+        self._leave_sources()
         for arrival in changes.arrived:
             self._take_up(arrival)
 
@@ -104,7 +112,8 @@ class Workloads:
 
     def _begin(self, workload: Workload) -> None:
         """Resume from a kept state, if there is one, and join a feed."""
-        self._workloads[workload.reference] = workload
+        reference = workload.reference
+        self._workloads[reference] = self._by_namespace[reference.namespace][reference] = workload
         self._readers.changed(workload.reference)
         state = self._states.workload(workload.reference)
         if state is not None:
@@ -126,8 +135,16 @@ class Workloads:
         age_seconds = self._wall.now() - state.plan.at_seconds
         return age_seconds <= max(spec.hold_seconds, self._settings.answer_seconds_max)
 
+    def _leave_sources(self) -> None:
+        """Leave what no feed reads any more, such as the `serverAddress` before an edit."""
+        now = self._steady()
+        if self._has_left and now - self._left_at_seconds >= _LEAVE_SECONDS:
+            self._has_left, self._left_at_seconds = False, now
+            self._keep_sources(self._feeds.values())
+
     def join_feeds(self) -> None:
         """Join each workload that has no feed yet: the fault of its source may have ended."""
+        self._leave_sources()
         for workload in tuple(self._workloads.values()):
             if workload.live is None:
                 self._join_feed(workload)
@@ -179,6 +196,10 @@ class Workloads:
         if workload is None:
             return
         del self._workloads[reference]
+        of_namespace = self._by_namespace[reference.namespace]
+        del of_namespace[reference]
+        if not of_namespace:
+            del self._by_namespace[reference.namespace]
         self._readers.removed(reference)
         if workload.live is None:
             return
@@ -186,6 +207,7 @@ class Workloads:
         del live.workloads[reference]
         if not live.workloads:
             del self._feeds[live.key]
+            live.end()
 
     # All of them.
 
@@ -219,15 +241,15 @@ class Workloads:
         """The status of each trigger of one object, the one last asked about first."""
         found = [
             workload
-            for reference, workload in self._workloads.items()
-            if reference.name == name and reference.namespace == namespace
+            for reference, workload in self._by_namespace.get(namespace, {}).items()
+            if reference.name == name
         ]
         found.sort(key=lambda each: -each.asked_at_seconds)
         return [status_of(workload) for workload in found]
 
     def names_in(self, namespace: str) -> list[str]:
         """The names of the objects of one namespace."""
-        return [one.name for one in self._workloads if one.namespace == namespace]
+        return [one.name for one in self._by_namespace.get(namespace, ())]
 
     def status(self, reference: Reference) -> WorkloadStatus | None:
         """The status of one workload; None if it is known no more."""

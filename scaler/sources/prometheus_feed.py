@@ -224,7 +224,10 @@ class PrometheusFeed:
     async def observe(self, *, now_seconds: float) -> Observation:
         (answer,) = await self.group.observe([self], now_seconds=now_seconds)
         if isinstance(answer, Exception):
-            raise answer
+            try:
+                raise answer
+            finally:
+                del answer  # with its traceback it would be a cycle
         return answer
 
     def history(

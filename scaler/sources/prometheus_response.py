@@ -103,14 +103,11 @@ class Response(requests.Response):
             NoAnswerError: it has too many values, or a part of the data is missing.
             TimeoutError: others were at work until the limit.
         """
-        # Each series has two objects, itself and its labels; objects take most of the memory.
-        if self.body.count(b"{") > 2 * SERIES_MAX + _OBJECTS_AROUND:
-            what = f"an answer of over {SERIES_MAX} series"
-            raise CURRENT_READ.get().oversized(Limit.ANSWER_SERIES, what)
-        values = sum(map(self.body.count, (b",", b"[", b"{")))
-        if values > VALUES_MAX:
-            what = f"an answer of over {VALUES_MAX} values"
-            raise CURRENT_READ.get().oversized(Limit.ANSWER_VALUES, what)
+        try:
+            self._check_size()
+        except BaseException:
+            self.body.clear()  # the error's traceback may live long, and holds it
+            raise
         if len(self.body) > LARGE_BYTES:
             CURRENT_READ.get().wait_for_turn()
         answer = orjson.loads(self.body)
@@ -120,6 +117,21 @@ class Response(requests.Response):
                 raise NoAnswerError(printable(notes.missing))
             CURRENT_READ.get().remarks += map(printable, notes.remarks)
         return answer
+
+    def _check_size(self) -> None:
+        """Refuse an answer of too many series or values.
+
+        Raises:
+            NoAnswerError: it has.
+        """
+        # Each series has two objects, itself and its labels; objects take most of the memory.
+        if self.body.count(b"{") > 2 * SERIES_MAX + _OBJECTS_AROUND:
+            what = f"an answer of over {SERIES_MAX} series"
+            raise CURRENT_READ.get().oversized(Limit.ANSWER_SERIES, what)
+        values = sum(map(self.body.count, (b",", b"[", b"{")))
+        if values > VALUES_MAX:
+            what = f"an answer of over {VALUES_MAX} values"
+            raise CURRENT_READ.get().oversized(Limit.ANSWER_VALUES, what)
 
 
 def remarks() -> tuple[str, ...]:

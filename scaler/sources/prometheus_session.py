@@ -130,12 +130,7 @@ def translated(name: str, url: str) -> Iterator[None]:
     except _RefusedError as error:
         raise _refusal(source, error) from error
     except (aiohttp.ClientError, TimeoutError, NoAnswerError) as error:
-        root = _root(error)
-        message = f"{source}: {str(root) or type(root).__name__}"
-        # EOF in the handshake: the server stops, or it asks for a client certificate.
-        if isinstance(root, ssl.SSLError) and not isinstance(root, ssl.SSLEOFError):
-            raise SourceMisconfiguredError(f"{source}: TLS: {root}") from error
-        raise SourceUnavailableError(message) from error
+        raise _unavailable(source, error) from error
     except (LookupError, TypeError, ValueError) as error:
         raise SourceMisconfiguredError(
             f"{source}: an answer that is not Prometheus'; check the address"
@@ -211,6 +206,19 @@ def _without_credentials(text: str, response: requests.Response) -> str:
     for secret in filter(None, sent):
         text = text.replace(secret, "…")
     return text
+
+
+def _unavailable(source: str, error: BaseException) -> SourceError:
+    """The fault of a source without an answer.
+
+    The root is no variable of `translated`: with its traceback it would be a cycle, which holds the
+    frames of the read, and so the answer, until the garbage collector's next full pass.
+    """
+    root = _root(error)
+    # EOF in the handshake: the server stops, or it asks for a client certificate.
+    if isinstance(root, ssl.SSLError) and not isinstance(root, ssl.SSLEOFError):
+        return SourceMisconfiguredError(f"{source}: TLS: {root}")
+    return SourceUnavailableError(f"{source}: {str(root) or type(root).__name__}")
 
 
 def _root(error: BaseException) -> BaseException:

@@ -136,7 +136,7 @@ async def test_an_unknown_metric_is_not_found(served: Served) -> None:
         pb.ScaledObjectRef(name="a"),
         pb.ScaledObjectRef(namespace="b"),
         pb.ScaledObjectRef(name="a" * 254, namespace="b"),
-        pb.ScaledObjectRef(name="a", namespace="b" * 3_800_000),
+        pb.ScaledObjectRef(name="a", namespace="b" * 1_500_000),
     ],
     ids=["no-namespace", "no-name", "long-name", "megabytes"],
 )
@@ -150,6 +150,17 @@ async def test_a_reference_that_names_no_object_is_invalid_and_not_kept(
     assert len(raised.value.details() or "") < 1025
     assert not len(served.board)
     assert limits_exceeded() == ({Limit.NAME} if reference.name and reference.namespace else set())
+
+
+async def test_a_call_that_is_larger_than_any_object_of_kubernetes_is_not_read(
+    served: Served, limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await served.keda.IsActive(pb.ScaledObjectRef(name="a", namespace="b" * 2**21))
+
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert len(raised.value.details() or "") < 1025
+    assert not limits_exceeded()
 
 
 async def test_a_long_refusal_is_cut_to_a_kibibyte_without_escapes(

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -54,6 +56,10 @@ async def small(_: web.Request) -> web.Response:
     return web.Response(text="small")
 
 
+async def own(_: web.Request) -> web.Response:
+    return web.Response(body=bytes(len(LARGE)))
+
+
 async def echo(request: web.Request) -> web.Response:
     return web.Response(body=await request.read())
 
@@ -67,6 +73,7 @@ async def serving(limits: PortLimits, tls: ssl.SSLContext | None = None) -> Asyn
             [
                 web.get("/", small),
                 web.get("/large", port.large),
+                web.get("/own", own),
                 web.get("/wait", port.wait),
                 web.post("/echo", echo),
                 web.post("/early", small),
@@ -132,6 +139,38 @@ async def test_an_answer_that_nobody_reads_is_not_copied() -> None:
             await asyncio.sleep(0)
 
         assert kept.get_write_buffer_size() < 2**18
+
+
+async def test_readers_that_do_not_read_share_one_answer() -> None:
+    async with serving(LATE) as port:
+        tracemalloc.start()
+        try:
+            for _ in range(5):
+                client = await port.connect()
+                client.writer.write(ASKS.replace(b"/ ", b"/large ", 1))
+                kept = await port.large_asked.get()
+                while not kept.get_write_buffer_size():
+                    await asyncio.sleep(0)
+
+            assert tracemalloc.get_traced_memory()[1] < len(LARGE)
+        finally:
+            tracemalloc.stop()
+
+
+async def test_an_answer_that_was_given_up_leaves_memory_without_the_garbage_collector() -> None:
+    gc.disable()
+    tracemalloc.start()
+    try:
+        async with serving(PortLimits(request_seconds=30, response_seconds=0.05)) as port:
+            client = await port.connect()
+            client.writer.write(ASKS.replace(b"/ ", b"/own ", 1))
+            while tracemalloc.get_traced_memory()[0] < len(LARGE):
+                await asyncio.sleep(0.001)
+            while tracemalloc.get_traced_memory()[0] >= len(LARGE):  # for a minute at most
+                await asyncio.sleep(0.01)
+    finally:
+        tracemalloc.stop()
+        gc.enable()
 
 
 async def test_an_answer_that_is_read_comes_whole() -> None:

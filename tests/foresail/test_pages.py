@@ -9,10 +9,11 @@ from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
+from foresail.ports.request_turns import RequestTurns
 from foresail.serve.exported import WorkloadCollector, WorkloadSnapshot
 from foresail.serve.http import FrontState, Pages
 from foresail.serve.pace import planning_settings
@@ -156,6 +157,34 @@ async def test_a_loop_that_does_not_turn_is_not_alive() -> None:
     assert await site.status("/healthz") == 200
     await asyncio.sleep(1)
     assert await site.status("/healthz") == 500
+
+
+@pytest.mark.looptime(False)  # sockets need real time
+async def test_health_waits_for_no_other_requests() -> None:
+    site = Site({})
+    async with asyncio.timeout(60), TestClient(TestServer(site.pages.application())) as client:
+        site.pages._turns.spend(1e9)
+        waiting = asyncio.create_task(client.get("/metrics"))
+
+        assert (await client.get("/healthz")).status == 200
+        assert (await client.get("/readyz")).status == 200
+        assert not waiting.done()
+        waiting.cancel()
+
+
+async def test_a_long_page_counts_as_many_requests() -> None:
+    site = Site({})
+    turns = RequestTurns(a_second=1, at_once=10)
+    pages = replace(site.pages, _turns=turns)
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 4 * 2**18)
+
+    begun = asyncio.get_running_loop().time()
+    for _ in range(3):  # five each, and the third waits for one of the five that are missing then
+        await pages._in_turn(make_mocked_request("GET", "/metrics"), answer)
+
+    assert asyncio.get_running_loop().time() - begun == 1
 
 
 async def test_a_pod_that_is_not_accepting_is_not_ready() -> None:

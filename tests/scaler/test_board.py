@@ -321,7 +321,7 @@ def test_an_object_that_nobody_asks_about_for_hours_is_forgotten(
 def test_edits_of_one_object_lock_no_other_out(limits_exceeded: Callable[[], set[Limit]]) -> None:
     desk = Desk(objects_max=40)
     for edit in range(5000):
-        desk.now += 0.1
+        desk.now += 1
         desk.ask("edited", hold=f"{edit}s")
     for other in range(20):
         desk.ask(f"other-{other}")
@@ -353,6 +353,40 @@ def test_a_namespace_takes_no_more_than_its_share_of_the_board(
     desk.ask("a-3")
     assert desk.names() == {"a-0", "a-1", "a-3", "b"}
     assert Limit.NAMESPACE_TRIGGERS in limits_exceeded()
+
+
+def test_a_namespace_has_a_pace_of_edits_and_new_objects_need_none(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
+    desk = Desk(objects_max=1000, of_namespace_max=40)
+    desk.ask("edited")
+    for edit in range(100):  # 40, as if each object were edited once, and 60 of a minute
+        desk.ask("edited", hold=f"{edit}s")
+    assert Limit.EDITS not in limits_exceeded()
+
+    with pytest.raises(BoardFullError, match=r"'llm' are edited without end: 60 .* next in 1 s"):
+        desk.ask("edited", hold="100s")
+    assert Limit.EDITS in limits_exceeded()
+    assert len(desk.board) == 16
+
+    # Known ones are answered, and so are new objects and edits of another namespace.
+    desk.ask("edited", hold="99s")
+    desk.ask("new")
+    for replicas in (1, 2):
+        edited = {"model": "m", "minReplicas": str(replicas)}
+        desk.board.ask(Reference.of("other", "b", edited))
+
+    desk.now += 1
+    desk.ask("edited", hold="100s")
+    with pytest.raises(BoardFullError):
+        desk.ask("edited", hold="101s")
+
+    desk.now += 100
+    desk.board.forget_silent()
+    for edit in range(200, 300):
+        desk.ask("edited", hold=f"{edit}s")
+    with pytest.raises(BoardFullError):
+        desk.ask("edited", hold="300s")
 
 
 def test_no_more_of_a_namespace_is_adopted_than_its_share() -> None:

@@ -20,7 +20,7 @@ from scaler.decision.tracker import PLANNED, DemandSeries, DemandTracker
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.feed_key import FeedKey
 from scaler.limits import Limit
-from scaler.serving.board import Board, Changes, Entry
+from scaler.serving.board import OF_OBJECT_MAX, Board, Changes, Entry
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding, WorkloadStatus
 from scaler.serving.metrics import PlanningMetrics
@@ -83,6 +83,12 @@ class FakeFeed:
             at += step_seconds
         if self.past_failure is not None:
             raise self.past_failure
+
+
+class Weakly(FakeFeed):
+    """One that can be referred to weakly, and hashed."""
+
+    __hash__ = object.__hash__
 
 
 def observed(at: float, prompt: float) -> Observation:
@@ -540,6 +546,27 @@ async def test_the_event_loop_turns_between_two_feeds_whose_looks_end_together()
     assert len(set(planned_in_turn)) == 16
 
 
+async def test_feeds_of_a_namespace_with_many_are_planned_for_in_turn_with_those_of_others() -> (
+    None
+):
+    order: list[str] = []
+
+    def connect(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
+        made = binding(trigger_spec.model, FakeFeed(delay_seconds=1), trigger_spec)
+        scope = replace(made.key.scope, namespace=reference.namespace)
+        return replace(made, key=replace(made.key, scope=scope))
+
+    async with running({}, connect=connect, looks_at_once=100) as site:
+        for namespace, model in [*(("many", f"m-{n}") for n in range(20)), ("few", "a")]:
+            reference = Reference.of(namespace, model, {"model": model, "mode": "act"})
+            entry = site.board.ask(reference)
+            entry.listeners.add(lambda namespace=namespace: order.append(namespace))
+        await until(3)
+
+    assert len(order) == 21
+    assert order.index("few") <= 2
+
+
 async def test_a_feed_waits_no_longer_than_the_limit_for_the_one_before_it() -> None:
     feeds = {"slow": FakeFeed(delay_seconds=60), "quick": FakeFeed()}
     async with running(feeds, looks_at_once=1) as site:
@@ -882,6 +909,58 @@ async def test_sources_that_no_feed_reads_any_more_are_let_go() -> None:
         site.loop.apply(Changes(forgotten=(here.reference,)))
 
         assert [{key.scope.model for key in in_use} for in_use in site.kept] == [{"there"}]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(
+            lambda: Weakly(past_seconds=600, past_delay_seconds=100), id="waits for its turn"
+        ),
+        pytest.param(
+            lambda: Weakly(past_failure=SourceUnavailableError("503")), id="waits to ask again"
+        ),
+    ],
+)
+async def test_feeds_that_edits_left_behind_leave_memory_though_their_past_was_not_read(
+    make: Callable[[], "Weakly"],
+) -> None:
+    left: weakref.WeakSet[Weakly] = weakref.WeakSet()
+
+    def connect(_: Reference, trigger_spec: TriggerSpec) -> Binding:
+        feed = make()
+        left.add(feed)
+        return binding(trigger_spec.model, feed, trigger_spec)
+
+    async with running(
+        {}, connect=connect, history_seconds=3600, restores_at_once=1, restore_seconds_max=30
+    ) as site:
+        for edit in range(50):
+            site.ask(str(edit), name="edited")
+            await asyncio.sleep(0.1)
+        _ = gc.collect()
+
+        # 16 triggers are the most of one object; beside them, one whose past is being read.
+        assert len(left) <= OF_OBJECT_MAX + 1
+        assert site.faults() == 0
+
+
+async def test_edits_by_the_second_do_not_go_through_all_sources_each_time() -> None:
+    feeds = {str(edit): FakeFeed() for edit in range(60)}
+
+    def connect(_: Reference, trigger_spec: TriggerSpec) -> Binding:
+        model = trigger_spec.model
+        return binding(model, feeds[model], trigger_spec, source=model)
+
+    async with running(feeds, connect=connect) as site:
+        for model in feeds:
+            site.ask(model, name="edited")
+            await asyncio.sleep(0.05)
+        await until(3.1)
+        assert 1 <= len(site.kept) <= 4
+
+        await until(8.1)  # the next moment
+        assert {key.scope.model for key in site.kept[-1]} == set(map(str, range(44, 60)))
 
 
 async def test_a_model_on_the_watch_list_is_planned_and_never_forgotten() -> None:

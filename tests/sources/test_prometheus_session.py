@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import gzip
 import json
 import os
@@ -21,7 +22,8 @@ from scaler.sources.catalogue import load
 from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
-from scaler.sources.prometheus_response import LARGE_TURNS
+from scaler.sources.prometheus_feed import PrometheusFeed
+from scaler.sources.prometheus_response import LARGE_TURNS, Response
 from tests.sources.prometheus_stub import NOTHING, Stub, waiting
 
 # Sockets and threads take real time.
@@ -257,6 +259,40 @@ async def test_an_answer_of_too_many_series_or_values_is_refused_before_it_takes
     with pytest.raises(SourceUnavailableError, match="an answer of over 2500000 values"):
         await feed_of(stub.url).observe(now_seconds=100)
     assert {Limit.ANSWER_SERIES, Limit.ANSWER_VALUES} <= limits_exceeded()
+
+
+async def test_the_traceback_of_a_refusal_holds_no_answer(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    series = '{"metric":{"__name__":"x"}}'
+    stub.body = f'{{"data":{{"result":[{",".join([series] * 120_000)}]}}}}'
+    with pytest.raises(SourceUnavailableError, match="over 100000 series") as refused:
+        await feed_of(stub.url).observe(now_seconds=100)
+
+    answers = [one for one in gc.get_objects() if isinstance(one, Response)]
+    assert refused.tb is not None
+    assert answers, "of the traceback"
+    assert not any(one.body for one in answers)
+
+
+async def test_a_refused_answer_leaves_memory_without_the_garbage_collector(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    series = '{"metric":{"__name__":"x"}}'
+    stub.body = f'{{"data":{{"result":[{",".join([series] * 120_000)}]}}}}'
+    feed = feed_of(stub.url)
+    assert isinstance(feed, PrometheusFeed)
+    gc.collect()
+    gc.disable()
+    try:
+        (refusal,) = await feed.group.observe([feed], now_seconds=100)
+        assert "over 100000 series" in str(refusal)
+        del refusal
+        async with asyncio.timeout(60):
+            while any(isinstance(one, Response) for one in gc.get_objects()):
+                await asyncio.sleep(0.05)  # its thread may still be at its last step
+    finally:
+        gc.enable()
 
 
 async def test_answers_that_come_at_a_time_are_limited_together(
