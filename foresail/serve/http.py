@@ -22,7 +22,7 @@ from foresail.explain.decision_log import KeptOfWorkload
 from foresail.explain.workload import Account, account, format_time, in_force_at
 from foresail.ports.access import allowed, bearer_token
 from foresail.ports.open_connections import Handler
-from foresail.ports.request_turns import RequestTurns
+from foresail.ports.request_pace import DEBT_SECONDS_MAX, RequestPace
 from foresail.serve.exported import WorkloadCollector
 from foresail.serve.gauge_text import text_of
 from scaler.clock import Clock
@@ -41,12 +41,9 @@ _SHARE_MAX: Final = 0.25
 """Of the time, that pages of metrics may be made in."""
 _NAMES_COMPARED_MAX: Final = 100
 _HEALTH: Final = frozenset({"/healthz", "/readyz"})
-_HEALTH_A_SECOND: Final = 250.0
-"""Where one address takes all 256 connections, a probe from it waits for a second."""
-_PAGES_A_SECOND: Final = 50.0
-_PAGES_AT_ONCE: Final = 100.0
+"""Paths without a pace: the kubelet ends a pod whose probes wait for a second."""
 _REQUEST_BYTES: Final = 2**18
-"""Of an answer, which cost the loop as much as a request."""
+"""So many bytes of an answer count as a request: they cost the loop as much."""
 ReviewToken = Callable[[str, str, str | None], Awaitable[bool | None]]
 """Token, path and the client's address to whether it may read; None where that is not known."""
 
@@ -105,20 +102,16 @@ class Pages:
     """What is kept of the past; None = nothing."""
     review: ReviewToken | None = None
     """Asks the API server about other tokens; None = they are refused."""
+    pace: RequestPace = field(default_factory=RequestPace)
+    """Of requests about anything but health."""
     _metrics_page: _MetricsPage = field(default_factory=_MetricsPage)
-    _health_turns: RequestTurns = field(
-        default_factory=lambda: RequestTurns(a_second=_HEALTH_A_SECOND, at_once=_HEALTH_A_SECOND)
-    )
-    _turns: RequestTurns = field(
-        default_factory=lambda: RequestTurns(a_second=_PAGES_A_SECOND, at_once=_PAGES_AT_ONCE)
-    )
 
     def application(self) -> web.Application:
         @web.middleware
-        async def in_turn(request: web.Request, handler: Handler) -> web.StreamResponse:
-            return await self._in_turn(request, handler)
+        async def paced(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self.paced(request, handler)
 
-        app = web.Application(middlewares=[in_turn])
+        app = web.Application(middlewares=[paced])
         app.add_routes(
             [
                 web.get("/healthz", self.healthz),
@@ -129,13 +122,21 @@ class Pages:
         )
         return app
 
-    async def _in_turn(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        turns = self._health_turns if request.path in _HEALTH else self._turns
-        if not await turns.take(request.remote or "", lambda: request.transport is None):
-            return web.Response(status=503)  # nobody is there to read it
+    async def paced(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The handler's answer, or 429 a second after a request beyond its address's pace.
+
+        A page of metrics counts by the size of the last one when its request is let in, so that a
+        hundred requests at once are not let in before the first has cost anything.
+        """
+        if request.path in _HEALTH:
+            return await handler(request)
+        address = request.remote or "unknown"
+        counted = len(self._metrics_page.body) if request.path == "/metrics" else 0
+        if not await self.pace.admit(address, 1 + counted / _REQUEST_BYTES):
+            return _beyond_pace()
         response = await handler(request)
         if isinstance(response, web.Response) and isinstance(response.body, bytes):
-            turns.spend(len(response.body) / _REQUEST_BYTES)
+            self.pace.charge(address, max(0, len(response.body) - counted) / _REQUEST_BYTES)
         return response
 
     async def healthz(self, _: web.Request) -> web.Response:
@@ -229,6 +230,14 @@ class Pages:
             ways += ", or with a token of the cluster whose user may get this path"
         text = f"explanations show a tenant's traffic: ask {ways}\n"
         return web.Response(status=403, text=text)
+
+
+def _beyond_pace() -> web.Response:
+    """Closes its connection, so that what the client sent behind its request is not answered."""
+    headers = {"Retry-After": f"{DEBT_SECONDS_MAX:.0f}"}
+    response = web.Response(status=429, headers=headers, text="your address asks too often\n")
+    response.force_close()
+    return response
 
 
 def _shown(request: web.Request, accounts: list[Account]) -> web.Response:

@@ -39,6 +39,8 @@ is taken for edited away."""
 SILENT_SECONDS = 21_600.0
 """An entry that KEDA did not ask about for so long is forgotten: its object is gone or paused, and
 its looks cost the source for nothing. A paused one is read anew once it goes on."""
+NEW_SECONDS = 60.0
+"""Within this time of an object's first trigger, KEDA asks about its others: these are no edits."""
 OF_OBJECT_MAX = 16
 """Triggers of one object. Each edit makes a new entry, and edits have no end."""
 NAME_CHARACTERS_MAX = 253
@@ -59,6 +61,7 @@ class Entry:
     timed: TimedOutcome
     asked_at_seconds: float
     clock: Clock
+    begun_at_seconds: float
     adopted: bool = False
     """Whether KEDA asked only another process about it so far."""
     abstention: Abstention | None = None
@@ -176,8 +179,10 @@ class Board:
         now = self._clock()
         entry = self._entries.get(reference)
         if entry is None:
-            self._make_room_beside(reference, now)
-            self._make_room(now)
+            displaced = self._displaced(reference, now)
+            self._count_edit(reference, now)
+            if displaced is not None:
+                self._forget(displaced.reference)
             entry = self._begun(reference, now)
         entry.asked_at_seconds, entry.adopted = now, False
         return entry
@@ -258,7 +263,7 @@ class Board:
         else:
             abstention = abstention_of(trigger_spec)
         timed = TimedOutcome(outcome=outcome, read_at_seconds=now)
-        entry = Entry(reference, trigger_spec, timed, now, self._clock, abstention=abstention)
+        entry = Entry(reference, trigger_spec, timed, now, self._clock, now, abstention=abstention)
         self._entries[reference] = self._new[reference] = entry
         self._by_namespace[reference.namespace][reference] = entry
         self._by_object[reference.namespace, reference.name][reference] = entry
@@ -285,12 +290,20 @@ class Board:
         in_it = len(self._by_namespace.get(namespace, ()))
         return in_it >= most or len(self._entries) >= self._objects_max
 
-    def _count_edit(self, namespace: str) -> None:
-        """Keep the edits of a namespace within their pace.
+    def _count_edit(self, reference: Reference, now: float) -> None:
+        """Keep the edits of a namespace within their pace, if this new trigger is one.
+
+        The first triggers of a new object are none: their number is limited. Those that displace
+        others are, because these have no end.
 
         Raises:
-            BoardFullError: it had too many lately.
+            BoardFullError: the namespace had too many lately.
         """
+        namespace = reference.namespace
+        same = self._by_object.get((namespace, reference.name), {}).values()
+        known_since = min((entry.begun_at_seconds for entry in same), default=now)
+        if now - known_since <= NEW_SECONDS and len(same) < OF_OBJECT_MAX:
+            return
         wait_seconds = self._edits.wait_seconds(namespace)
         if wait_seconds > 0:
             exceeded(Limit.EDITS)
@@ -301,35 +314,38 @@ class Board:
             raise BoardFullError(message)
         self._edits.add(namespace)
 
-    def _make_room_beside(self, reference: Reference, now: float) -> None:
-        """Forget the oldest trigger of an object with too many; keep within its namespace's limit.
+    def _displaced(self, reference: Reference, now: float) -> Entry | None:
+        """The entry that a new one takes the place of; None where there is room beside all.
 
         Raises:
-            BoardFullError: the namespace has as many objects, or edits, as it may.
+            BoardFullError: there are as many objects as the namespace, or all, may have.
         """
-        beside = self._by_namespace.get(reference.namespace, {})
         same = self._by_object.get((reference.namespace, reference.name), {})
-        if same:
-            self._count_edit(reference.namespace)
         if len(same) >= OF_OBJECT_MAX:
             exceeded(Limit.OBJECT_TRIGGERS)
-            self._forget(min(same.values(), key=lambda entry: entry.asked_at_seconds).reference)
-        most = self._of_namespace_max(reference.namespace)
-        if len(beside) >= most:
-            exceeded(Limit.NAMESPACE_TRIGGERS)
-            oldest = min(beside.values(), key=lambda entry: entry.asked_at_seconds)
-            if now - oldest.asked_at_seconds < SUPERSEDED_SECONDS:
-                message = (
-                    f"{len(beside)} objects of namespace {reference.namespace!r} are known, its "
-                    f"limit (limits.objectsPerNamespaceMax, or tenants) is {most}"
-                )
-                raise BoardFullError(message)
-            self._forget(oldest.reference)
+            return min(same.values(), key=lambda entry: entry.asked_at_seconds)
+        return self._displaced_beside(reference.namespace, now) or self._displaced_of_all(now)
 
-    def _make_room(self, now: float) -> None:
-        """Forget an object on a full board, one that was only adopted before any other."""
+    def _displaced_beside(self, namespace: str, now: float) -> Entry | None:
+        """One of the same namespace, if it has as many objects as it may."""
+        beside = self._by_namespace.get(namespace, {})
+        most = self._of_namespace_max(namespace)
+        if len(beside) < most:
+            return None
+        exceeded(Limit.NAMESPACE_TRIGGERS)
+        oldest = min(beside.values(), key=lambda entry: entry.asked_at_seconds)
+        if now - oldest.asked_at_seconds < SUPERSEDED_SECONDS:
+            message = (
+                f"{len(beside)} objects of namespace {namespace!r} are known, its "
+                f"limit (limits.objectsPerNamespaceMax, or tenants) is {most}"
+            )
+            raise BoardFullError(message)
+        return oldest
+
+    def _displaced_of_all(self, now: float) -> Entry | None:
+        """One of a full board; one that was only adopted before any other."""
         if len(self._entries) < self._objects_max:
-            return
+            return None
         exceeded(Limit.TRIGGERS)
         entries = self._entries.values()
         oldest = min(entries, key=lambda entry: (not entry.adopted, entry.asked_at_seconds))
@@ -339,7 +355,7 @@ class Board:
                 f"{self._objects_max}: raise it, or shard by namespace"
             )
             raise BoardFullError(message)
-        self._forget(oldest.reference)
+        return oldest
 
 
 def _drop(

@@ -37,19 +37,19 @@ class EditPace:
 
     def wait_seconds(self, namespace: str) -> float:
         """How long no further edit is taken; 0 = one may be."""
-        beyond = self._left(namespace) + 1 - self._most(namespace) - A_MINUTE
+        beyond = self._outstanding(namespace) + 1 - self._most(namespace) - A_MINUTE
         return max(0.0, beyond * 60 / A_MINUTE)
 
     def add(self, namespace: str) -> None:
         """Count an edit."""
-        self._lately[namespace] = _Lately(self._left(namespace) + 1, self._clock())
+        self._lately[namespace] = _Lately(self._outstanding(namespace) + 1, self._clock())
 
     def forget_old(self) -> None:
         """Let go of the namespaces whose edits are long ago."""
-        for namespace in [one for one in self._lately if not self._left(one)]:
+        for namespace in [one for one in self._lately if not self._outstanding(one)]:
             del self._lately[namespace]
 
-    def _left(self, namespace: str) -> float:
+    def _outstanding(self, namespace: str) -> float:
         """The edits, less those that the time since has made up for."""
         lately = self._lately.get(namespace)
         if lately is None:

@@ -80,9 +80,10 @@ class Restorer:
         return engine
 
     async def _state_of(self, live: LiveFeed) -> FeedState | None:
-        with live.waiting():
-            async with self._resumes:
-                return await self._state_in_time(live)
+        async with AsyncExitStack() as stack:
+            with live.waiting():
+                await stack.enter_async_context(self._resumes)
+            return await self._state_in_time(live)
 
     async def _state_in_time(self, live: LiveFeed) -> FeedState | None:
         with suppress(TimeoutError):

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 Connect = Callable[[Reference, TriggerSpec], Binding]
 KeepSources = Callable[[Collection[LiveFeed]], None]
-_LEAVE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 1.0
 """At most so often the sources in use are gone through: edits come by the second."""
 
 
@@ -68,9 +68,9 @@ class Workloads:
         self._steady = steady
         self._metrics = metrics
         self._keep_sources = keep_sources
-        self._has_left = False
+        self._has_forgotten = False
         """Whether workloads were forgotten since the sources in use were last gone through."""
-        self._left_at_seconds = -math.inf
+        self._closed_at_seconds = -math.inf
         self._workloads: dict[Reference, Workload] = {}
         self._by_namespace: defaultdict[str, dict[Reference, Workload]] = defaultdict(dict)
         self._feeds: dict[FeedKey, LiveFeed] = {}
@@ -83,8 +83,8 @@ class Workloads:
         """Forget workloads, then begin the new ones."""
         for reference in changes.forgotten:
             self._forget(reference)
-            self._has_left = True
-        self._leave_sources()
+            self._has_forgotten = True
+        self._close_unused_sources()
         for arrival in changes.arrived:
             self._take_up(arrival)
 
@@ -135,16 +135,20 @@ class Workloads:
         age_seconds = self._wall.now() - state.plan.at_seconds
         return age_seconds <= max(spec.hold_seconds, self._settings.answer_seconds_max)
 
-    def _leave_sources(self) -> None:
-        """Leave what no feed reads any more, such as the `serverAddress` before an edit."""
+    def _close_unused_sources(self) -> None:
+        """Close what no feed reads any more, such as the `serverAddress` before an edit.
+
+        After a burst of edits the last ones stay until the next change, or until feeds are joined
+        once more: for a period at most.
+        """
         now = self._steady()
-        if self._has_left and now - self._left_at_seconds >= _LEAVE_SECONDS:
-            self._has_left, self._left_at_seconds = False, now
+        if self._has_forgotten and now - self._closed_at_seconds >= _CLOSE_SECONDS:
+            self._has_forgotten, self._closed_at_seconds = False, now
             self._keep_sources(self._feeds.values())
 
     def join_feeds(self) -> None:
         """Join each workload that has no feed yet: the fault of its source may have ended."""
-        self._leave_sources()
+        self._close_unused_sources()
         for workload in tuple(self._workloads.values()):
             if workload.live is None:
                 self._join_feed(workload)

@@ -24,6 +24,10 @@ class Gauges(Collector):
             for text in TEXTS:
                 demand.add_metric(("z", text, "a"), value)
         yield demand
+        mixed = GaugeMetricFamily("mixed", "Samples with other labels, as many.")
+        mixed.add_sample("mixed", {"zone": "z"}, 1)
+        mixed.add_sample("mixed", {"area": "a"}, 2)
+        yield mixed
 
 
 def test_gauges_read_as_the_library_writes_them() -> None:

@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
+from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
-from foresail.ports.request_turns import RequestTurns
+from foresail.ports.request_pace import RequestPace
 from foresail.serve.exported import WorkloadCollector, WorkloadSnapshot
 from foresail.serve.http import FrontState, Pages
 from foresail.serve.pace import planning_settings
@@ -159,32 +160,91 @@ async def test_a_loop_that_does_not_turn_is_not_alive() -> None:
     assert await site.status("/healthz") == 500
 
 
-@pytest.mark.looptime(False)  # sockets need real time
-async def test_health_waits_for_no_other_requests() -> None:
+PAGE = b"x" * 21 * 2**20
+
+
+@cache  # a mock takes a millisecond
+def of(address: str, path: str = "/metrics") -> web.Request:
+    transport = Mock()
+    transport.get_extra_info.return_value = (address, 4711)
+    return make_mocked_request("GET", path, transport=transport)
+
+
+class LongPages:
+    """Pages of metrics that are long, and take half a second."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self.given = 0
+
+    async def ask(self, address: str, path: str = "/metrics") -> tuple[int, float]:
+        """The status, and after how many seconds it came."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        page = self._page if path == "/metrics" else self._pages.healthz
+        answer = await self._pages.paced(of(address, path), page)
+        return answer.status, loop.time() - begun
+
+    async def _page(self, _: web.Request) -> web.Response:
+        await asyncio.sleep(0.5)
+        self.given += 1
+        return web.Response(body=PAGE)
+
+    async def _ask_without_end(self, address: str) -> None:
+        while True:
+            await self.ask(address)
+
+    @asynccontextmanager
+    async def asked_without_end(self, address: str, connections: int) -> AsyncIterator[None]:
+        asking = [asyncio.create_task(self._ask_without_end(address)) for _ in range(connections)]
+        try:
+            yield
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def test_a_client_that_asks_without_end_delays_no_other_address() -> None:
     site = Site({})
-    async with asyncio.timeout(60), TestClient(TestServer(site.pages.application())) as client:
-        site.pages._turns.spend(1e9)
-        waiting = asyncio.create_task(client.get("/metrics"))
+    site.front.metrics = PAGE
+    await site.pages.metrics(of("10.0.0.1"))  # a page counts by the size of the last one
+    served = LongPages(site.pages)
+    async with served.asked_without_end("10.0.0.66", 100):
+        for _ in range(4):
+            await asyncio.sleep(15)
+            assert await served.ask("10.0.0.1") == (200, 0.5)
 
-        assert (await client.get("/healthz")).status == 200
-        assert (await client.get("/readyz")).status == 200
-        assert not waiting.done()
-        waiting.cancel()
+    # One of the first hundred, then one for each debt of three seconds; and the four of the other.
+    assert served.given <= 1 + 60 / 2.9 + 4
 
 
-async def test_a_long_page_counts_as_many_requests() -> None:
-    site = Site({})
-    turns = RequestTurns(a_second=1, at_once=10)
-    pages = replace(site.pages, _turns=turns)
+async def test_health_is_answered_at_once_beside_all_other_connections_of_its_address() -> None:
+    served = LongPages(Site({}).pages)
+    async with served.asked_without_end("10.0.0.66", 255):
+        for _ in range(4):
+            await asyncio.sleep(2.9)
+            assert await served.ask("10.0.0.66", "/healthz") == (200, 0)
+
+
+async def test_a_request_beyond_the_pace_is_told_so_and_when_to_come_again() -> None:
+    pages = replace(Site({}).pages, pace=RequestPace(a_second=1, at_once=1))
+    assert (await pages.paced(of("a"), pages.metrics)).status == 200
+    refused = await pages.paced(of("a"), pages.metrics)
+
+    assert refused.status == 429
+    assert refused.headers["Retry-After"] == "3"
+    assert refused.keep_alive is False
+
+
+async def test_a_long_page_counts_as_many_requests_from_the_second_on() -> None:
+    pages = replace(Site({}).pages, pace=RequestPace(a_second=1, at_once=10))
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=b"x" * 4 * 2**18)
 
-    begun = asyncio.get_running_loop().time()
-    for _ in range(3):  # five each, and the third waits for one of the five that are missing then
-        await pages._in_turn(make_mocked_request("GET", "/metrics"), answer)
-
-    assert asyncio.get_running_loop().time() - begun == 1
+    statuses = [(await pages.paced(of("a"), answer)).status for _ in range(3)]
+    assert statuses == [200, 200, 429]  # five each
 
 
 async def test_a_pod_that_is_not_accepting_is_not_ready() -> None:

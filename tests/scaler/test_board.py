@@ -9,6 +9,8 @@ from scaler.errors import MetadataError
 from scaler.limits import Limit
 from scaler.serving.board import (
     COHERENT_SECONDS,
+    NEW_SECONDS,
+    OF_OBJECT_MAX,
     SILENT_SECONDS,
     SUPERSEDED_SECONDS,
     Board,
@@ -360,6 +362,7 @@ def test_a_namespace_has_a_pace_of_edits_and_new_objects_need_none(
 ) -> None:
     desk = Desk(objects_max=1000, of_namespace_max=40)
     desk.ask("edited")
+    desk.now += NEW_SECONDS + 1
     for edit in range(100):  # 40, as if each object were edited once, and 60 of a minute
         desk.ask("edited", hold=f"{edit}s")
     assert Limit.EDITS not in limits_exceeded()
@@ -387,6 +390,43 @@ def test_a_namespace_has_a_pace_of_edits_and_new_objects_need_none(
         desk.ask("edited", hold=f"{edit}s")
     with pytest.raises(BoardFullError):
         desk.ask("edited", hold="300s")
+
+
+def test_the_first_triggers_of_a_new_object_are_no_edits_and_those_that_displace_them_are() -> None:
+    desk = Desk(objects_max=10_000, of_namespace_max=1000)
+    for n in range(60):
+        for trigger in range(OF_OBJECT_MAX):
+            desk.ask(f"a-{n}", hold=f"{trigger}s")
+    for edit in range(1060):  # all that may be edited at once
+        desk.ask("a-0", hold=f"{100 + edit}s")
+
+    with pytest.raises(BoardFullError, match="edited without end"):
+        desk.ask("a-0", hold="5000s")
+
+
+def test_an_edit_beyond_the_quota_is_told_so_and_is_none_of_the_pace() -> None:
+    desk = Desk(objects_max=1000, of_namespace_max=20)
+    for n in range(20):
+        desk.ask(f"a-{n}")
+    for _ in range(100):  # KEDA repeats what was refused
+        desk.now += 30
+        desk.ask("a-0")
+        with pytest.raises(BoardFullError, match="20 objects of namespace 'llm' are known"):
+            desk.ask("a-0", hold="1s")
+
+    desk.now += SUPERSEDED_SECONDS
+    desk.ask("a-0", hold="1s")
+
+
+def test_an_edit_that_is_refused_for_its_pace_displaces_nothing() -> None:
+    desk = Desk(objects_max=1000, of_namespace_max=40)
+    for edit in range(OF_OBJECT_MAX + 100):
+        desk.ask("edited", hold=f"{edit}s")
+    known = {entry.reference for entry in desk.board}
+    with pytest.raises(BoardFullError, match="edited without end"):
+        desk.ask("edited", hold="5000s")
+
+    assert {entry.reference for entry in desk.board} == known
 
 
 def test_no_more_of_a_namespace_is_adopted_than_its_share() -> None:
