@@ -208,6 +208,6 @@ class PlanningCycle:
             finally:
                 awaited = live.awaits_state(self._steady())
                 live.awaits_state_until, live.state_fetched = None, True
-            if awaited:
+            if awaited and live.workloads:
                 await self._looks.first_look(live)
             await self._restorer.restore_patiently(live)

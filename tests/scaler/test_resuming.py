@@ -256,6 +256,46 @@ async def test_a_state_that_comes_late_is_used_and_looks_go_on_before_it() -> No
         assert site.registry.get_sample_value("foresail_forecasts_resumed_total") == 1
 
 
+@dataclass
+class Counted(Remembered):
+    """Counts the states that are read at once."""
+
+    reading: int = 0
+    reading_max: int = 0
+
+    @override
+    async def feed(self, key: str) -> FeedState | None:
+        self.reading += 1
+        self.reading_max = max(self.reading, self.reading_max)
+        try:
+            return await super().feed(key)
+        finally:
+            self.reading -= 1
+
+
+async def test_a_read_of_a_state_keeps_its_slot_though_an_edit_ends_its_feed() -> None:
+    states = Counted({}, {LLAMA: feed_state(age_minutes=0)}, after_seconds=10)
+    edited = Reference.of("llm", "llama", METADATA | {"maxReplicas": "41"})
+    async with running(states, resumes_at_once=1, history_seconds=0) as site:
+        await asyncio.sleep(5)
+        now = asyncio.get_running_loop().time()
+        timed = TimedOutcome(
+            outcome=Answer(replicas=0, active=False, made_at_seconds=0.0), read_at_seconds=now
+        )
+        arrival = Arrival(
+            reference=edited,
+            trigger_spec=parse(METADATA, ALLOWED),
+            timed=timed,
+            asked_at_seconds=now,
+        )
+        site.loop.apply(Changes(forgotten=(REFERENCE,), arrived=(arrival,)))
+        await asyncio.sleep(20)
+
+        # The thread that reads goes on after the edit, so the next read begins when it is done.
+        assert states.reading_max == 1
+        assert site.registry.get_sample_value("foresail_forecasts_resumed_total") == 2
+
+
 async def test_a_state_that_never_comes_is_given_up_and_the_past_is_read() -> None:
     states = Remembered({REFERENCE: workload(9)}, after_seconds=1e6)
     async with running(states, resume_seconds_max=50.0, state_wait_seconds_max=50.0) as site:
