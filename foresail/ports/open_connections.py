@@ -99,6 +99,8 @@ class OpenConnections:
                 _in_pieces(response)
                 await response.prepare(request)
                 await response.write_eof()
+        except ConnectionError:
+            pass  # the client has left; aiohttp would log it with a traceback for each
         finally:
             connection.await_next()
 
