@@ -52,6 +52,13 @@ class Port(Clients):
         return web.Response(text="waited")
 
 
+async def late(request: web.Request) -> web.Response:
+    """An answer that comes when its client has left."""
+    while request.transport is not None and not request.transport.is_closing():
+        await asyncio.sleep(0)
+    return web.Response(text="late")
+
+
 async def small(_: web.Request) -> web.Response:
     return web.Response(text="small")
 
@@ -75,6 +82,7 @@ async def serving(limits: PortLimits, tls: ssl.SSLContext | None = None) -> Asyn
                 web.get("/large", port.large),
                 web.get("/own", own),
                 web.get("/wait", port.wait),
+                web.get("/late", late),
                 web.post("/echo", echo),
                 web.post("/early", small),
             ]
@@ -178,6 +186,20 @@ async def test_an_answer_that_is_read_comes_whole() -> None:
         client = await port.connect()
 
         assert await client.ask("/large") == LARGE.decode()
+
+
+async def test_a_client_that_left_before_its_answer_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(LATE) as port:
+        for _ in range(10):
+            client = await port.connect()
+            client.writer.write(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
+            await client.writer.drain()
+            client.writer.transport.abort()
+        assert await (await port.connect()).ask() == "small"
+
+    assert [record.getMessage() for record in caplog.records if record.name[:7] == "aiohttp"] == []
 
 
 async def test_a_connection_may_rest_between_requests_and_a_handler_may_take_its_time() -> None:
