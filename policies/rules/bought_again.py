@@ -7,7 +7,8 @@ After a release, and until a node could have been bought for it and a pod could 
 nodes that are ordered are counted. Pods that waited since explain as many of them as they needed at
 once, and as many again as have had pods; the pool's own orders since explain as many as they were.
 These may go again. Any other is left alone until it has had a pod: for as long as that time at
-first, and twice as long after each further release that is answered so. Karpenter may remove it.
+first, and twice as long after each further release that is answered so. Karpenter may remove it,
+where `consolidateAfter` and the disruption budgets let it.
 Once such a node has had a pod, the next is left alone as if it were the first. Once a release is
 not answered, and no such node is left, all this is forgotten.
 """
