@@ -20,3 +20,8 @@ def to_bfloat16(numbers: npt.ArrayLike) -> Bfloat16:
 def from_bfloat16(halves: Bfloat16) -> Singles:
     """The numbers as float32."""
     return (halves.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def is_nan(halves: Bfloat16) -> npt.NDArray[np.bool_]:
+    """Which of the numbers are NaN."""
+    return (halves & np.uint16(0x7FFF)) > np.uint16(0x7F80)

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from scaler.forecast.bfloat16 import Bfloat16, from_bfloat16, to_bfloat16
+from scaler.forecast.bfloat16 import Bfloat16, from_bfloat16, is_nan, to_bfloat16
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -143,6 +143,15 @@ class Past:
         known = (lags_steps >= 0) & (lags_steps < RECENT_STEPS) & (lags_steps <= self.step)
         values = self.recent[(self.step - lags_steps) % RECENT_STEPS].astype(np.float64)
         return np.where(known, values, np.nan)
+
+    def was_measured(self, lags_steps: Indices) -> npt.NDArray[np.bool_]:
+        """Whether anything was measured in the bins of these steps, of at most eight days ago.
+
+        The ring of steps repeats the last value in a gap. In the bin that is still open, all count.
+        """
+        bins = (self.step - lags_steps) // self.bin_steps
+        opened = (self.step + 1) // self.bin_steps
+        return (bins >= opened) | ~is_nan(self.bins.take(bins % len(self.bins)))
 
     def tail(self, steps: int) -> Singles:
         """The last `count` steps, newest first, padded with the oldest."""

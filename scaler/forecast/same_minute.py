@@ -4,11 +4,13 @@ Scheduled jobs start at the same minutes of an hour, though not every hour. So t
 that followed each of the last half hours' same minute is a sample of the change that follows now.
 The samples are weighted by how alike demand was before, in the manner of nearest-neighbour
 forecasts (Yakowitz 1987). Samples from all other minutes have the weight of `PRIOR_SAMPLES` in all:
-what was never seen at this minute has some chance left, as under a Dirichlet prior.
+what was never seen at this minute has some chance left, as under a Dirichlet prior. Minutes without
+measurements are no samples: an outage is no evidence that nothing happens.
 """
 
 from dataclasses import dataclass
 from functools import cache
+from math import gcd
 
 import numpy as np
 
@@ -24,7 +26,7 @@ NEAR_SAMPLES = 150
 """At most; with one-minute steps a day of half hours, and the minute before and after each."""
 HALF_HOUR_WEIGHT = 0.5
 """Of a sample from the other half of an hour: more traffic starts each hour than each half."""
-OTHER_SAMPLES = 100
+OTHER_SAMPLES = 50
 """At most, from all other minutes of the same span."""
 PRIOR_SAMPLES = 2.0
 """The samples from other minutes weigh as much as so many near ones."""
@@ -67,8 +69,8 @@ class SameMinute:
         lags = samples.lags[:known]
         then = past.recent[(past.step - lags) % RECENT_STEPS].astype(np.float64)
         after = past.recent[(past.step - lags + self._ahead) % RECENT_STEPS]
-        alike = _likeness(then, past)
-        ended = self._ahead <= lags
+        alike = _likeness(then, past) * past.was_measured(lags)
+        ended = (self._ahead <= lags) & past.was_measured(lags - self._ahead)
         weight = ended * (alike * samples.weight[:known])
         mass = np.add.reduce(weight, axis=1, keepdims=True)
         others = ended * (alike * samples.other[:known])
@@ -99,6 +101,8 @@ def samples_of(step_seconds: float) -> Samples:
     inside = lags < RECENT_STEPS
     lags, weight = lags[inside][:NEAR_SAMPLES], weight[inside][:NEAR_SAMPLES]
     stride = -(-int(lags[-1]) // OTHER_SAMPLES)
+    while gcd(stride, period) > 1:  # else they would be of some minutes only
+        stride += 1
     others = np.setdiff1d(np.arange(1, int(lags[-1]) + 1, stride), lags)
     lags = np.concatenate((lags, others))
     order = lags.argsort()

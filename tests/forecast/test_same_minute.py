@@ -70,6 +70,23 @@ def test_without_a_past_the_other_quantiles_stand():
         assert np.array_equal(SameMinute(task).quantiles(past_of(values), otherwise), otherwise)
 
 
+def test_a_gap_is_no_evidence_that_nothing_happens():
+    task = Task(step_seconds=MINUTE, horizons_steps=FIVE)
+    past = past_of(bursts_at(32, hours=26, gap=4))
+    past.skip(RECENT_STEPS)
+    past.advance(QUIET)
+    assert np.array_equal(SameMinute(task).quantiles(past, OTHERWISE), OTHERWISE)
+
+
+def test_after_a_gap_the_samples_before_it_count_as_they_did():
+    values = bursts_at(32, hours=24, gap=4)
+    task = Task(step_seconds=MINUTE, horizons_steps=FIVE)
+    kept = [*values[: 14 * 60], *[np.nan] * (8 * 60), *values[22 * 60 : 23 * 60 + 29]]
+    before, after = past_of(values[: 15 * 60 + 29]), past_of(kept)
+    asked = [SameMinute(task).quantiles(past, OTHERWISE)[0, Q95] for past in (before, after)]
+    assert asked[1] == pytest.approx(asked[0], abs=1.0)
+
+
 @pytest.mark.parametrize("step_seconds", [1800.0, 3600.0])
 def test_steps_of_half_an_hour_have_no_same_minute(step_seconds):
     task = Task(step_seconds=step_seconds, horizons_steps=FIVE)
@@ -81,7 +98,7 @@ def test_steps_of_half_an_hour_have_no_same_minute(step_seconds):
 @pytest.mark.parametrize("steps", [40, 500, 3 * RECENT_STEPS + 7])
 def test_quantiles_are_those_of_a_plain_walk_over_the_samples(step_seconds, steps):
     random = np.random.default_rng(steps)
-    values = random.gamma(4.0, 5.0, steps)
+    values = 100.0 + random.gamma(4.0, 5.0, steps)  # no two samples are both 0
     ahead = np.array([1, 5, 30])
     task = Task(step_seconds=step_seconds, horizons_steps=ahead)
     past = past_of(values, step_seconds)
