@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from fleet.reasons import Reason
 from policies.node_plan import NodeDecision, NodePlan, PoolPlan, Step, Verdict
 from policies.policy.pool_policy import PoolPolicy
-from policies.rules.bought_again import leave_what_others_buy
+from policies.rules.bought_again import leave_what_others_buy, note_orders
 from policies.rules.budget import keep_within_ceilings
 from policies.rules.cancel import cancel_starts
 from policies.rules.constants import RuleConstants
@@ -45,6 +45,7 @@ RULES: Final[tuple[Rule, ...]] = (
     cancel_starts,
     keep_within_ceilings,
     order_nothing_back,
+    note_orders,
     rank_replicas,
 )
 """In this order: what must stay, what is wanted, what may go, and last what is not affordable or

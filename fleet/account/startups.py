@@ -56,7 +56,7 @@ class StartUps:
 
         Args:
             uids: of the NodeClaims that it called off; any other is not called off any more.
-            going: of those that are being deleted: what was said of them before stays.
+            going: of those that are or were deleted: what was said of them before stays.
         """
         found = {
             uid: one

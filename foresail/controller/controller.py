@@ -213,7 +213,7 @@ class Controller:
         """The outcome, for the count."""
         if not self.leading:
             # Another replica acts on the same reading, and what it ends is no failed start.
-            self._rounds.called_off(made, made.decided.plan.released)
+            self._rounds.called_off(made, made.decided.plan.released, done=False)
             return "waiting"
         acts = self._connections.executor is not None
         if self._connections.events is not None:
@@ -225,7 +225,7 @@ class Controller:
             log.warning("not_carried_out", why="the wall clock was set")
             return "advised"
         done = await self._connections.executor.carry_out(made, lambda: self.leading)
-        self._rounds.called_off(made, done)
+        self._rounds.called_off(made, done, done=True)
         return "acted"
 
     def _clock_step(self) -> bool:

@@ -72,6 +72,8 @@ class ClusterRounds:
         self._costs = state.costs
         self._lead_times = LeadTimes(nodes=(), pods=())
         self._learned_seconds = -inf
+        self._done = frozenset[str]()
+        """UIDs of the NodeClaims that start and were deleted."""
         self.refused = self._planning.refused
         """Why parts of the state are not used."""
 
@@ -122,11 +124,20 @@ class ClusterRounds:
             costs=self._costs,
         )
 
-    def called_off(self, made: ClusterRound, uids: Collection[str]) -> None:
-        """Take the starts that a round has called off, by the UIDs of their NodeClaims."""
+    def called_off(self, made: ClusterRound, uids: Collection[str], *, done: bool) -> None:
+        """Take the starts that a round has called off.
+
+        Args:
+            made: the round.
+            uids: of their NodeClaims.
+            done: it was done, and no later round takes it back: its reading may be from before.
+                False = the plan wants it, and another replica may do it.
+        """
         claims = made.cluster.node_claims or ()
         going = {claim.uid for claim in claims if claim.deleted_seconds is not None}
-        self._startups = self._startups.with_called_off(uids, going)
+        self._startups = self._startups.with_called_off(uids, going | self._done)
+        if done:
+            self._done = (self._done | set(uids)) & self._startups.nodes.starting.keys()
 
     def tuning_input(self, made: ClusterRound, pool: str, until_seconds: float) -> TuningInput:
         """What a pool's constants are chosen from, up to a moment."""

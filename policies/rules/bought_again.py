@@ -5,10 +5,12 @@ what goes is bought again at once. Nothing here reads such buffers; what is boug
 
 After a release, and until a node could have been bought for it and a pod could have waited for one,
 nodes that are ordered are counted. Pods that waited since explain as many of them as they needed at
-once, and as many again as have had pods; these may go again. Any other is left alone: for as long
-as that time at first, and twice as long after each further release that is answered so. Karpenter
-removes it if nobody wants it. Once a release is not answered, and no such node is left, all this is
-forgotten.
+once, and as many again as have had pods; the pool's own orders since explain as many as they were.
+These may go again. Any other is left alone until it has had a pod: for as long as that time at
+first, and twice as long after each further release that is answered so. Karpenter may remove it,
+where `consolidateAfter` and the disruption budgets let it.
+Once such a node has had a pod, the next is left alone as if it were the first. Once a release is
+not answered, and no such node is left, all this is forgotten.
 """
 
 import math
@@ -32,6 +34,12 @@ _EXPLAINED: Final = "bought-again/explained/"
 """Noted, by UID: since when pods that waited explain a node that was ordered after a release."""
 _SERVED: Final = "bought-again/served/"
 """Noted, by UID: the same of one that has had pods since."""
+_OURS: Final = "bought-again/ours/"
+"""Noted, by UID: the same of one that the pool's own orders explain."""
+_ORDERS: Final = "bought-again/orders"
+"""Noted: how many nodes that the pool has ordered since a release have not been seen yet."""
+_ORDERED: Final = "bought-again/ordered"
+"""Noted: when it did so last."""
 _LEFT: Final = "bought-again/left/"
 """Noted, by UID: since when a node is left alone."""
 _TIMES: Final = "bought-again/times"
@@ -44,16 +52,26 @@ _NOISE: Final = 1e-9
 @per_pool
 def leave_what_others_buy(draft: PoolDraft) -> None:
     """Note which nodes are left alone."""
-    uids = {node.uid for node in draft.pool.nodes}
-    left = _standing(draft, _LEFT)
-    left = {key: at for key, at in left.items() if key.removeprefix(_LEFT) in uids}
+    noted = _standing(draft, _LEFT)
+    of_pool = {_LEFT + node.uid: node for node in draft.pool.nodes if _LEFT + node.uid in noted}
+    left = {key: noted[key] for key, node in of_pool.items() if not node.pods}
     released = _last_release(draft)
-    if released is not None or left:
-        draft.memory |= left
+    if len(left) == len(of_pool) and (released is not None or left):
         for key in {_TIMES, _COUNTED} & draft.remembered.keys():
             draft.memory[key] = draft.remembered[key]
+    draft.memory |= left
     if released is not None:
         _count(draft, released)
+
+
+@per_pool
+def note_orders(draft: PoolDraft) -> None:
+    """Note what is ordered after a release; no other rule may drop orders later."""
+    ordered = sum(order.nodes for order in draft.orders)
+    if ordered and _last_release(draft) is not None:
+        # An order is repeated until its nodes are seen.
+        draft.memory[_ORDERS] = max(draft.memory.get(_ORDERS, 0), ordered)
+        draft.memory[_ORDERED] = draft.now_seconds
 
 
 def bought_again(draft: PoolDraft, nodes: Sequence[PoolNode]) -> dict[str, str]:
@@ -118,8 +136,9 @@ def _count(draft: PoolDraft, released: float) -> None:
     waited_for = max(waited_for, nodes_waited_for(draft))
     draft.memory |= {_BEFORE: released, _SINCE: since, _WAITED_FOR: waited_for}
     room = waited_for - _explained(draft, since)
+    ours = _ours(draft)
     for node in sorted(draft.pool.nodes, key=lambda node: (node.ordered_seconds, node.name)):
-        noted = {prefix + node.uid for prefix in (_EXPLAINED, _SERVED, _LEFT)}
+        noted = {prefix + node.uid for prefix in (_EXPLAINED, _SERVED, _OURS, _LEFT)}
         if node.ordered_seconds <= released or noted & draft.memory.keys():
             continue
         if node.pods:
@@ -127,9 +146,22 @@ def _count(draft: PoolDraft, released: float) -> None:
         elif room > 0:
             room -= 1
             draft.memory[_EXPLAINED + node.uid] = now
+        elif ours > 0:
+            ours -= 1
+            draft.memory[_OURS + node.uid] = now
         else:
             draft.memory[_LEFT + node.uid] = now
             _count_answer(draft, released)
+    if ours > 0:
+        draft.memory |= {_ORDERS: ours, _ORDERED: min(past[_ORDERED], now)}
+
+
+def _ours(draft: PoolDraft) -> float:
+    """Go on with the notes of own nodes, and tell how many are still to be seen."""
+    now, past, lasts = draft.now_seconds, draft.remembered, _quiet_seconds(draft)
+    draft.memory |= {key: at for key, at in _standing(draft, _OURS).items() if now - at < lasts}
+    ordered = past.get(_ORDERED)
+    return past.get(_ORDERS, 0.0) if ordered is not None and now - ordered < lasts else 0.0
 
 
 def _explained(draft: PoolDraft, since: float) -> int:

@@ -167,3 +167,93 @@ def test_many_years_of_a_buffer_are_no_number_too_large() -> None:
     memory = replace(memory, pools={"h100": notes})
     plan, _ = decided(bought("again", 5), state=memory, seconds=120)
     assert "it is left alone for 1440 min" in texts(plan)
+
+
+def rounds_until_released(own: PoolNode, state: DecisionState, seconds: float) -> int:
+    """How many rounds after this one let the node go, in a day at most."""
+    for i in range(720):
+        plan, state = decided(own, state=state, seconds=seconds + ROUND_SECONDS * i)
+        if named(plan, Verdict.RELEASE):
+            return i
+    raise AssertionError("it is never let go")
+
+
+BURST = tuple(busy(f"burst-{i}") for i in range(3))
+
+
+def in_burst(
+    *nodes: PoolNode, state: DecisionState, seconds: float
+) -> tuple[PoolPlan, DecisionState]:
+    """A round in which seven nodes are in use, no pod waits, and nine are wanted soon."""
+    now = NOW + seconds
+    wanted = replace(forecast((9.0, 9.5, 10.0), last=7.0), made_at_seconds=now)
+    only = pool(*FOUR, *BURST, *nodes, forecast=wanted, demand_gpus=7.0)
+    plan, memory = round_of(only, state=state, now=now)
+    return plan.pools[0], memory
+
+
+def test_what_the_pool_itself_ordered_after_a_release_goes_as_soon_as_nothing_wants_it() -> None:
+    """Burst after burst: two nodes are ordered ahead, and are surplus when it is over."""
+    memory, seconds = SETTLED, 0.0
+    _, memory = decided(empty("old"), state=memory, seconds=seconds)
+    for burst in range(6):
+        seconds += 120
+        plan, memory = in_burst(state=memory, seconds=seconds)
+        assert sum(order.nodes for order in plan.orders) == 2
+        ordered = seconds + 5
+        for i in range(1, 4):
+            own = [bought(f"own-{burst}-{n}", ordered) for n in range(2)]
+            plan, memory = in_burst(*own, state=memory, seconds=seconds + 120 * i)
+            assert plan.orders == ()
+        seconds += 480
+        own = [bought(f"own-{burst}-{n}", ordered, ready=ordered + 360) for n in range(2)]
+        plan, memory = decided(*own, state=memory, seconds=seconds)
+        assert sorted(named(plan, Verdict.RELEASE)) == [f"own-{burst}-{n}" for n in range(2)]
+
+
+def test_an_order_that_is_repeated_until_its_nodes_are_seen_explains_no_more_of_them() -> None:
+    _, memory = decided(empty("old"), state=SETTLED, seconds=0)
+    for seconds in (120, 240):
+        plan, memory = in_burst(state=memory, seconds=seconds)
+        assert sum(order.nodes for order in plan.orders) == 2
+    nodes = [bought(f"n-{i}", 245 + i) for i in range(4)]
+    _, memory = in_burst(*nodes, state=memory, seconds=360)
+    plan, _ = decided(*nodes, state=memory, seconds=480)
+    assert sorted(named(plan, Verdict.RELEASE)) == ["n-0", "n-1"]
+
+
+def test_nodes_of_one_order_that_come_one_after_the_other_are_all_explained() -> None:
+    _, memory = decided(empty("old"), state=SETTLED, seconds=0)
+    _, memory = in_burst(state=memory, seconds=120)
+    first, second = bought("first", 125), bought("second", 245)
+    plan, memory = in_burst(first, state=memory, seconds=240)
+    assert sum(order.nodes for order in plan.orders) == 1
+    _, memory = in_burst(first, second, state=memory, seconds=360)
+    plan, _ = decided(first, second, state=memory, seconds=480)
+    assert sorted(named(plan, Verdict.RELEASE)) == ["first", "second"]
+
+
+def test_a_node_that_was_left_alone_and_has_had_a_pod_may_go() -> None:
+    memory = after_releases(4)
+    _, memory = decided(bought("again", 5), state=memory, seconds=120)
+    assert rounds_until_released(bought("again", 5, ready=365), memory, 480) > 30
+    took = replace(bought("again", 5, ready=365), pods=busy("x").pods, empty_since_seconds=None)
+    _, memory = decided(took, state=memory, seconds=480)
+    assert rounds_until_released(bought("again", 5, ready=365), memory, 600) == 0
+
+
+def test_the_node_after_one_that_has_had_a_pod_is_left_alone_as_if_it_were_the_first() -> None:
+    memory = after_releases(4)
+    _, memory = decided(bought("again", 5), state=memory, seconds=120)
+    took = replace(bought("again", 5, ready=365), pods=busy("x").pods, empty_since_seconds=None)
+    _, memory = decided(took, state=memory, seconds=480)
+    _, memory = decided(bought("next", 490), state=memory, seconds=600)
+    assert rounds_until_released(bought("next", 490), memory, 600) == QUIET_SECONDS / ROUND_SECONDS
+
+
+def after_releases(answered: int) -> DecisionState:
+    """The state after a release, so many before which were answered."""
+    _, memory = decided(empty("old"), state=SETTLED, seconds=0)
+    return replace(
+        memory, pools={"h100": {**memory.pools["h100"], "bought-again/times": float(answered)}}
+    )

@@ -188,13 +188,16 @@ def test_no_start_is_cancelled_that_demand_a_floor_or_a_gang_may_need(
 def test_what_others_buy_after_a_release_is_not_let_go_at_once(
     schedule: list[Round], policy: PoolPolicy, gpus: int, spare: int
 ) -> None:
-    """Unless pods waited. A clock that is set, or a start without a state, ends it too."""
-    released, waited = -QUIET_SECONDS, -QUIET_SECONDS
+    """Unless pods waited, or it has had pods; what the pool ordered is not of others.
+
+    A clock that is set, or a start without a state, ends it too.
+    """
+    released, waited, ordered = -QUIET_SECONDS, -QUIET_SECONDS, 0
     known: set[str] = set()
     bought: dict[str, float] = {}
 
     def watch(run: Run, one: Round, before: PoolState, plan: PoolPlan) -> None:
-        nonlocal released, waited
+        nonlocal released, waited, ordered
         now = run.monotonic
         if one.clock or one.restarts:
             released = -QUIET_SECONDS
@@ -203,8 +206,13 @@ def test_what_others_buy_after_a_release_is_not_let_go_at_once(
             waited = now
         new = {node.uid for node in before.nodes} - known
         known.update(new)
+        others = sorted(new)[min(len(new), ordered) :]
+        ordered = sum(order.nodes for order in plan.orders)
         if now - released < QUIET_SECONDS <= now - waited:
-            bought.update(dict.fromkeys(new, now))
+            bought.update(dict.fromkeys(others, now))
+        for node in before.nodes:
+            if node.pods:
+                bought.pop(node.uid, None)
         gone = {node.uid for node in plan.nodes if node.verdict is Verdict.RELEASE}
         assert all(now - bought[uid] >= QUIET_SECONDS for uid in gone & bought.keys())
         if gone:

@@ -209,6 +209,21 @@ async def test_a_start_that_ends_is_called_off_where_the_executor_has_done_it(
         assert ended["uid-new"].called_off is counted
 
 
+async def test_what_was_called_off_stays_so_in_rounds_whose_reading_lags() -> None:
+    """The claim is not seen to be going, and nothing is left to do for the executor."""
+    async with stage(state=with_past()) as one:
+        one.executor.calls_off = frozenset({"uid-new"})
+        begun(one)
+        one.put(Kind.NODE_CLAIM, claim("new", "Launched"))
+        await asyncio.sleep(250)
+        one.executor.calls_off = frozenset()
+        await asyncio.sleep(360)
+        one.drop(Kind.NODE_CLAIM, "new")
+        await asyncio.sleep(240)
+        ended = {start.uid: start for start in one.rounds.state.startups.nodes.ended}
+        assert ended["uid-new"].called_off
+
+
 async def test_a_replica_that_comes_to_lead_makes_a_round_at_once() -> None:
     leases = MemoryLeases()
     async with stage(leases=leases, name="b") as b:
