@@ -153,6 +153,12 @@ class Past:
         opened = (self.step + 1) // self.bin_steps
         return (bins >= opened) | ~is_nan(self.bins.take(bins % len(self.bins)))
 
+    def has_gaps(self, steps: int) -> bool:
+        """Whether some bin of the last `steps` steps was not measured."""
+        first = max(0, self.step - steps) // self.bin_steps
+        bins = np.arange(first, (self.step + 1) // self.bin_steps)
+        return bool(is_nan(self.bins.take(bins % len(self.bins))).any())
+
     def tail(self, steps: int) -> Singles:
         """The last `count` steps, newest first, padded with the oldest."""
         reach = min(steps, RECENT_STEPS, self.step + 1)

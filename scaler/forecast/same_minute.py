@@ -69,8 +69,10 @@ class SameMinute:
         lags = samples.lags[:known]
         then = past.recent[(past.step - lags) % RECENT_STEPS].astype(np.float64)
         after = past.recent[(past.step - lags + self._ahead) % RECENT_STEPS]
-        alike = _likeness(then, past) * past.was_measured(lags)
-        ended = (self._ahead <= lags) & past.was_measured(lags - self._ahead)
+        alike, ended = _likeness(then, past), self._ahead <= lags
+        if past.has_gaps(int(lags[-1])):
+            alike *= past.was_measured(lags)
+            ended &= past.was_measured(lags - self._ahead)
         weight = ended * (alike * samples.weight[:known])
         mass = np.add.reduce(weight, axis=1, keepdims=True)
         others = ended * (alike * samples.other[:known])
