@@ -8,10 +8,10 @@ connection that stays open asks once a second.
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Final
 
 from scaler.limits import Limit, exceeded
+from scaler.outstanding import Outstanding
 
 A_SECOND: Final = 10.0
 """Requests of one address that are let in, in the long run."""
@@ -32,12 +32,6 @@ _OTHERS: Final = ""
 """The key of all addresses without a bucket of their own; no address is empty."""
 
 
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    at_seconds: float
-
-
 class RequestPace:
     """Lets the requests of each address in at a limited pace."""
 
@@ -48,10 +42,9 @@ class RequestPace:
             a_second: requests of an address that are let in, in the long run.
             at_once: requests of an address that are let in together after a quiet time.
         """
-        self._a_second = a_second
         self._at_once = at_once
-        self._buckets: dict[str, _Bucket] = {}
-        """Those that are not full."""
+        self._most = at_once - 1 + a_second * DEBT_SECONDS_MAX
+        self._requests = Outstanding[str](a_second=a_second)
         self._forgot_at_seconds = float("-inf")
         self._held_back = 0
 
@@ -63,7 +56,7 @@ class RequestPace:
             requests: as how many it counts if it is let in, by the answer that it will get. It is
                 let in as long as there is a token for one.
         """
-        if self._bucket(address).tokens >= 1:
+        if self._requests.of(self._key(address), now_seconds=_now()) <= self._at_once - 1:
             self.charge(address, requests)
             return True
         exceeded(Limit.REQUESTS)
@@ -77,30 +70,24 @@ class RequestPace:
 
     def charge(self, address: str, requests: float) -> None:
         """Count an answer to this address that cost as much as so many further requests."""
-        bucket = self._bucket(address)
-        floor = 1 - self._a_second * DEBT_SECONDS_MAX
-        bucket.tokens = max(floor, bucket.tokens - requests)
+        key = self._key(address)
+        self._requests.add(key, requests, now_seconds=_now(), most=self._most)
 
-    def _bucket(self, address: str) -> _Bucket:
-        """The bucket as of now."""
-        now = asyncio.get_running_loop().time()
-        if address not in self._buckets and len(self._buckets) >= ADDRESSES_MAX:
-            self._forget_full(now)
-            if len(self._buckets) >= ADDRESSES_MAX:
-                address = _OTHERS
-        bucket = self._buckets.setdefault(address, _Bucket(self._at_once, now))
-        bucket.tokens, bucket.at_seconds = self._tokens(bucket, now), now
-        return bucket
+    def _key(self, address: str) -> str:
+        """The address, or where the table is full the key of all without a bucket of their own."""
+        if address not in self._requests and len(self._requests) >= ADDRESSES_MAX:
+            self._forget_full()
+            if len(self._requests) >= ADDRESSES_MAX:
+                return _OTHERS
+        return address
 
-    def _tokens(self, bucket: _Bucket, now: float) -> float:
-        more = (now - bucket.at_seconds) * self._a_second
-        return min(self._at_once, bucket.tokens + more)
-
-    def _forget_full(self, now: float) -> None:
+    def _forget_full(self) -> None:
         """Let go of full buckets: a new one is the same."""
-        if now - self._forgot_at_seconds < _FORGET_SECONDS:
-            return
-        self._forgot_at_seconds = now
-        for address, bucket in tuple(self._buckets.items()):
-            if self._tokens(bucket, now) >= self._at_once:
-                del self._buckets[address]
+        now = _now()
+        if now - self._forgot_at_seconds >= _FORGET_SECONDS:
+            self._forgot_at_seconds = now
+            self._requests.forget_settled(now_seconds=now)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

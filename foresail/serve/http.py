@@ -107,11 +107,7 @@ class Pages:
     _metrics_page: _MetricsPage = field(default_factory=_MetricsPage)
 
     def application(self) -> web.Application:
-        @web.middleware
-        async def paced(request: web.Request, handler: Handler) -> web.StreamResponse:
-            return await self.paced(request, handler)
-
-        app = web.Application(middlewares=[paced])
+        app = web.Application(middlewares=[self.paced])
         app.add_routes(
             [
                 web.get("/healthz", self.healthz),
@@ -122,6 +118,7 @@ class Pages:
         )
         return app
 
+    @web.middleware
     async def paced(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The handler's answer, or 429 a second after a request beyond its address's pace.
 

@@ -6,19 +6,13 @@ pace, because their number is limited and each keeps its place for an hour; edit
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from scaler.clock import Clock
+from scaler.outstanding import Outstanding
 
 A_MINUTE: Final = 60.0
 """Of each namespace, beside as many as it may have objects, which may all be edited at once."""
-
-
-@dataclass(slots=True)
-class _Lately:
-    edits: float
-    at_seconds: float
 
 
 class EditPace:
@@ -33,26 +27,18 @@ class EditPace:
         """
         self._most = most
         self._clock = clock
-        self._lately: dict[str, _Lately] = {}
+        self._edits = Outstanding[str](a_second=A_MINUTE / 60)
 
     def wait_seconds(self, namespace: str) -> float:
         """How long no further edit is taken; 0 = one may be."""
-        beyond = self._outstanding(namespace) + 1 - self._most(namespace) - A_MINUTE
+        edits = self._edits.of(namespace, now_seconds=self._clock())
+        beyond = edits + 1 - self._most(namespace) - A_MINUTE
         return max(0.0, beyond * 60 / A_MINUTE)
 
     def add(self, namespace: str) -> None:
         """Count an edit."""
-        self._lately[namespace] = _Lately(self._outstanding(namespace) + 1, self._clock())
+        self._edits.add(namespace, 1, now_seconds=self._clock())
 
     def forget_old(self) -> None:
         """Let go of the namespaces whose edits are long ago."""
-        for namespace in [one for one in self._lately if not self._outstanding(one)]:
-            del self._lately[namespace]
-
-    def _outstanding(self, namespace: str) -> float:
-        """The edits, less those that the time since has made up for."""
-        lately = self._lately.get(namespace)
-        if lately is None:
-            return 0.0
-        made_up_for = (self._clock() - lately.at_seconds) * A_MINUTE / 60
-        return max(0.0, lately.edits - made_up_for)
+        self._edits.forget_settled(now_seconds=self._clock())

@@ -7,8 +7,9 @@ A large answer that was not read within its time, or could not be used, counts l
 """
 
 import threading
-from dataclasses import dataclass
 from typing import Final
+
+from scaler.outstanding import Outstanding
 
 SHARE: Final = 0.05
 """Of one core, for the answers of one namespace that are read in vain. One such answer in each
@@ -18,18 +19,12 @@ _RECEIVED_SECONDS_PER_BYTE: Final = 2.5e-9
 """What the event loop takes to receive a byte: 20 ms for 8.5 MB."""
 
 
-@dataclass(slots=True)
-class _Debt:
-    seconds: float
-    at_seconds: float
-
-
 class RefusedTime:
     """What each namespace took lately."""
 
     def __init__(self, *, burst_seconds: float = BURST_SECONDS) -> None:
         self._burst_seconds = burst_seconds
-        self._debts: dict[str | None, _Debt] = {}
+        self._spent = Outstanding[str | None](a_second=SHARE)
         self._lock = threading.Lock()
 
     def add(
@@ -38,19 +33,11 @@ class RefusedTime:
         """Count one answer: time in its thread, and bytes that the loop received."""
         spent = seconds + received_bytes * _RECEIVED_SECONDS_PER_BYTE
         with self._lock:
-            debt = self._left(namespace, now_seconds) + spent
-            self._debts[namespace] = _Debt(debt, now_seconds)
+            self._spent.forget_settled(now_seconds=now_seconds)
+            self._spent.add(namespace, spent, now_seconds=now_seconds)
 
     def wait_seconds(self, namespace: str | None, *, now_seconds: float) -> float:
         """How long looks of the namespace are refused; 0 = they are not."""
         with self._lock:
-            left = self._left(namespace, now_seconds)
-            if not left:
-                self._debts.pop(namespace, None)
-        return max(0.0, left - self._burst_seconds) / SHARE
-
-    def _left(self, namespace: str | None, now_seconds: float) -> float:
-        debt = self._debts.get(namespace)
-        if debt is None:
-            return 0.0
-        return max(0.0, debt.seconds - SHARE * (now_seconds - debt.at_seconds))
+            outstanding = self._spent.of(namespace, now_seconds=now_seconds)
+        return max(0.0, outstanding - self._burst_seconds) / SHARE
