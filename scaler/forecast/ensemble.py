@@ -27,7 +27,7 @@ from scaler.forecast.own_errors import OwnErrors
 from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, Singles, ew_rates
 from scaler.forecast.pending import Pending
 from scaler.forecast.rhythm import Rhythm
-from scaler.forecast.same_minute import same_minute
+from scaler.forecast.same_minute import SameMinute
 from scaler.forecast.shared_constant import shared_constant
 from scaler.forecast.trees import Trees
 
@@ -55,9 +55,8 @@ class Ensemble:
         )
         self.rhythm = Rhythm(task.step_seconds)
         self._trees = trees
-        horizons_steps = tuple(task.horizons_steps.tolist())
-        self._features = features(task.step_seconds, horizons_steps)
-        self._same_minute = same_minute(task.step_seconds, horizons_steps)
+        self._features = features(task.step_seconds, tuple(task.horizons_steps.tolist()))
+        self._same_minute = SameMinute(task)
         width = len(LEVELS)
         # Columns of a row of predictions, by kind of expert.
         self._own = slice(len(self.point_names), len(self.point_names) + width * OwnErrors.COUNT)

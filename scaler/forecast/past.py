@@ -154,10 +154,9 @@ class Past:
         return (bins >= opened) | ~is_nan(self.bins.take(bins % len(self.bins)))
 
     def has_gaps(self, steps: int) -> bool:
-        """Whether some bin of the last `steps` steps was not measured."""
-        first = max(0, self.step - steps) // self.bin_steps
-        bins = np.arange(first, (self.step + 1) // self.bin_steps)
-        return bool(is_nan(self.bins.take(bins % len(self.bins))).any())
+        """Whether some bin of the last `steps` steps, of which there must be so many, has a gap."""
+        one_a_bin = np.append(np.arange(0, steps, self.bin_steps), steps)
+        return not self.was_measured(one_a_bin).all()
 
     def tail(self, steps: int) -> Singles:
         """The last `count` steps, newest first, padded with the oldest."""

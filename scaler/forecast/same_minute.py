@@ -39,7 +39,7 @@ LEVEL_MIN = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """Where the samples are; constant for a task."""
+    """Where the samples are; constant for a step's length."""
 
     lags: Indices
     """In steps, ascending."""
@@ -84,13 +84,8 @@ class SameMinute:
 
 
 @cache
-def same_minute(step_seconds: float, horizons_steps: tuple[int, ...]) -> SameMinute:
-    """Shared by all workloads with the same task."""
-    ahead = np.array(horizons_steps, np.intp)
-    return SameMinute(Task(step_seconds=step_seconds, horizons_steps=ahead))
-
-
 def samples_of(step_seconds: float) -> Samples:
+    """Shared by all series of this step."""
     period = round(HALF_HOUR_SECONDS / step_seconds)
     if period < 2:  # noqa: PLR2004 - every step is then the same minute
         none = np.empty(0)

@@ -7,7 +7,7 @@ from scaler.forecast.experts.port import Task
 from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.levels import LEVELS
 from scaler.forecast.past import RECENT_STEPS, Past
-from scaler.forecast.same_minute import SameMinute, same_minute, samples_of
+from scaler.forecast.same_minute import SameMinute, samples_of
 
 MINUTE = 60.0
 FIVE = np.array([5])
@@ -129,8 +129,8 @@ def test_quantiles_are_those_of_a_plain_walk_over_the_samples(step_seconds, step
         assert row == pytest.approx(otherwise[0] + trust * (plain - otherwise[0]), rel=1e-4)
 
 
-def test_all_workloads_of_a_task_share_one():
-    assert same_minute(MINUTE, (1, 5)) is same_minute(MINUTE, (1, 5))
+def test_all_series_of_a_step_share_the_places_of_their_samples():
+    assert samples_of(MINUTE) is samples_of(MINUTE)
 
 
 def test_a_forecaster_foresees_bursts_of_the_clock_after_a_day():

@@ -14,6 +14,7 @@ import numpy as np
 
 from scaler.forecast.maximum import idle_times
 from scaler.forecast.maximum.idle_times import IdleTimes
+from scaler.forecast.maximum.likeness import bell, off_the_minute
 from scaler.forecast.maximum.thinned import thinned
 from scaler.forecast.maximum.wanted_past import DAYS, EXCESS_MAX, WantedPast
 from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Singles
@@ -27,7 +28,6 @@ RECENT_SECONDS = 14_400.0
 MOMENT_WIDTH_SECONDS = 180.0
 DAY_WIDTH_SECONDS = 2_400.0
 ALIKE_DAY_WIDTH_SECONDS = 7_200.0
-HOUR_SECONDS = 3600.0
 HOUR_WIDTH_SECONDS = 240.0
 HOUR_MEMORY_SECONDS = 86_400.0
 DAY_MEMORY_DAYS = 6.0
@@ -120,20 +120,16 @@ class Analogues:
         days = np.minimum(np.round(lag / DAY_SECONDS).astype(np.intp), DAYS)
         off = lag - days * DAY_SECONDS - self._shift_seconds[days]
         other_day = (days > 0) * np.exp2(-(days - 1) / DAY_MEMORY_DAYS)
-        minute: Floats = (lag + HOUR_SECONDS / 2) % HOUR_SECONDS - HOUR_SECONDS / 2
         weights = np.empty((len(_BY_STEP), len(lag)))
         weights[_ALL] = weights[_ALIKE] = 1.0
         weights[_RECENT] = np.exp2(-lag / RECENT_SECONDS)
-        weights[_MOMENT] = other_day * _bell(off, MOMENT_WIDTH_SECONDS)
-        weights[_DAY] = other_day * _bell(off, DAY_WIDTH_SECONDS)
-        weights[_HOUR] = np.exp2(-lag / HOUR_MEMORY_SECONDS) * _bell(minute, HOUR_WIDTH_SECONDS)
-        weights[_ALIKE_DAY] = other_day * _bell(off, ALIKE_DAY_WIDTH_SECONDS)
+        weights[_MOMENT] = other_day * bell(off, MOMENT_WIDTH_SECONDS)
+        weights[_DAY] = other_day * bell(off, DAY_WIDTH_SECONDS)
+        weights[_HOUR] = np.exp2(-lag / HOUR_MEMORY_SECONDS) * bell(
+            off_the_minute(lag), HOUR_WIDTH_SECONDS
+        )
+        weights[_ALIKE_DAY] = other_day * bell(off, ALIKE_DAY_WIDTH_SECONDS)
         return shared_constant(weights[:, ::-1].astype(np.float32))
-
-
-def _bell(distance: Floats, width: float) -> Floats:
-    weight: Floats = np.exp(-0.5 * (distance / width) ** 2)
-    return weight
 
 
 def _offset_seconds(moment: datetime) -> float:

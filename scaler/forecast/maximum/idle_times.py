@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scaler.forecast.maximum.likeness import bell, off_the_minute
 from scaler.forecast.maximum.thinned import Thinned
 from scaler.forecast.maximum.wanted_past import WantedPast
 from scaler.forecast.past import Floats, Singles
@@ -20,7 +21,6 @@ KERNELS = ("idle", "idle-minute")
 IDLE_WIDTH = 0.35
 """Of the logarithm: an idle time a third longer or shorter is alike."""
 MINUTE_WIDTH_SECONDS = 90.0
-HOUR_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +36,8 @@ class Mass:
 class IdleTimes:
     def __init__(self, *, capacity: int, step_seconds: float) -> None:
         """Weigh up to `capacity` past steps."""
-        lag = np.arange(capacity) * step_seconds
-        minute = (lag + HOUR_SECONDS / 2) % HOUR_SECONDS - HOUR_SECONDS / 2
-        alike = np.exp(-0.5 * (minute / MINUTE_WIDTH_SECONDS) ** 2)
+        lag: Floats = np.arange(capacity) * np.float64(step_seconds)
+        alike = bell(off_the_minute(lag), MINUTE_WIDTH_SECONDS)
         self._minute: Singles = shared_constant(alike[::-1].astype(np.float32))
         logs = np.log(np.arange(capacity + 1) + 1.0) / IDLE_WIDTH
         self._log_idle: Singles = shared_constant(logs.astype(np.float32))
