@@ -13,12 +13,12 @@ Once such a node has had a pod, the next is left alone as if it were the first. 
 not answered, and no such node is left, all this is forgotten.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Final
 
 from policies.rules.draft import PoolDraft, per_pool
 from policies.rules.no_flap import RELEASED
+from policies.rules.waiting_pods import nodes_waited_for
 from policies.rules.worth import late_seconds
 from policies.situation import PoolNode
 
@@ -46,7 +46,6 @@ _TIMES: Final = "bought-again/times"
 """Noted: after how many releases in a row something was bought that no pod explains."""
 _COUNTED: Final = "bought-again/counted"
 """Noted: the last of these releases."""
-_NOISE: Final = 1e-9
 
 
 @per_pool
@@ -88,23 +87,6 @@ def bought_again(draft: PoolDraft, nodes: Sequence[PoolNode]) -> dict[str, str]:
                 f"explains it: others may want it, and it is left alone for {minutes:.0f} min"
             )
     return found
-
-
-def nodes_waited_for(draft: PoolDraft) -> int:
-    """How many nodes pods wait for, or may wait for before another could be there."""
-    pool = draft.pool
-    gangs = {gang.workload for gang in pool.gangs}  # no part of the demand
-    bound = sum(pod.gpus for node in pool.nodes for pod in node.pods if pod.workload not in gangs)
-    moving = sum(pod.gpus for node in pool.nodes if not node.lasts for pod in node.pods)
-    of_gangs = sum(gang.waiting_pods * gang.gpus_per_pod for gang in pool.gangs)
-    gpus = max(0.0, pool.demand_gpus - bound) + moving + of_gangs
-    known = math.ceil(gpus / pool.gpus_per_node - _NOISE)
-    unknown = (
-        pool.pods_wait
-        or any(gang.waiting_pods for gang in pool.gangs)
-        or any(node.pods and not node.lasts for node in pool.nodes)
-    )
-    return max(known, 1 if unknown else 0)
 
 
 def _quiet_seconds(draft: PoolDraft) -> float:

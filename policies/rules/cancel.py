@@ -17,9 +17,9 @@ from typing import Final
 from fleet.cluster.nodes import CapacityType
 from fleet.reasons import Reason
 from policies.node_plan import Step
-from policies.rules.bought_again import nodes_waited_for
 from policies.rules.draft import PoolDraft, is_starting, per_pool
 from policies.rules.release import not_releasable
+from policies.rules.waiting_pods import nodes_waited_for
 from policies.situation import NodeStage, PoolNode
 
 ORDERED_SECONDS_MIN: Final = 30.0

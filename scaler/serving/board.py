@@ -13,9 +13,8 @@ processes of a container.
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from scaler.clock import Clock
 from scaler.decision.abstention import Abstention, abstention_of, abstention_of_unusable
@@ -23,9 +22,9 @@ from scaler.decision.answers import Outcome, Reference, Refusal, RefusalCode, Re
 from scaler.errors import ForesailError, MetadataError
 from scaler.limits import Limit, exceeded
 from scaler.serving.edit_pace import A_MINUTE, EditPace
+from scaler.serving.groups import take_out
 from scaler.trigger import TriggerSpec
 
-_Key = TypeVar("_Key")
 COHERENT_SECONDS = 5.0
 """`IsActive` within this time of `GetMetrics` belongs to one poll of KEDA and gets its answer."""
 HPA_PERIOD_SECONDS = (0.5, 60.0)
@@ -251,8 +250,8 @@ class Board:
     def _forget(self, reference: Reference) -> None:
         del self._entries[reference]
         namespace, name = reference.namespace, reference.name
-        _drop(self._by_namespace, namespace, reference)
-        _drop(self._by_object, (namespace, name), reference)
+        take_out(self._by_namespace, namespace, reference)
+        take_out(self._by_object, (namespace, name), reference)
         if self._new.pop(reference, None) is None:
             self._forgotten.append(reference)
 
@@ -356,15 +355,6 @@ class Board:
             )
             raise BoardFullError(message)
         return oldest
-
-
-def _drop(
-    entries: MutableMapping[_Key, dict[Reference, Entry]], key: _Key, reference: Reference
-) -> None:
-    """Take one out of its group, and an empty group out of all."""
-    del entries[key][reference]
-    if not entries[key]:
-        del entries[key]
 
 
 def arrival_of(entry: Entry) -> Arrival:

@@ -23,6 +23,7 @@ from scaler.serving.cycle_settings import PlanningSettings
 from scaler.serving.decision_log import log_refused
 from scaler.serving.faults import contained
 from scaler.serving.feeds import Binding, LiveFeed, Workload, WorkloadStatus, status_of
+from scaler.serving.groups import take_out
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plan_book import PlanChanges
 from scaler.serving.plans import Plans
@@ -200,10 +201,7 @@ class Workloads:
         if workload is None:
             return
         del self._workloads[reference]
-        of_namespace = self._by_namespace[reference.namespace]
-        del of_namespace[reference]
-        if not of_namespace:
-            del self._by_namespace[reference.namespace]
+        take_out(self._by_namespace, reference.namespace, reference)
         self._readers.removed(reference)
         if workload.live is None:
             return

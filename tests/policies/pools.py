@@ -121,3 +121,7 @@ def texts(plan: PoolPlan) -> str:
     for order in plan.orders:
         steps += order.steps
     return "\n".join(f"{step.rule}: {step.text}" for step in steps)
+
+
+FOUR = tuple(busy(f"busy-{i}") for i in range(4))
+FOUR_WANTED = forecast((4.0, 4.1, 4.2))

@@ -9,6 +9,8 @@ from policies.decide import SETTLED, DecisionState
 from policies.node_plan import PoolPlan, Verdict
 from policies.situation import PoolNode
 from tests.policies.pools import (
+    FOUR,
+    FOUR_WANTED,
     LEAD,
     NOW,
     busy,
@@ -21,8 +23,6 @@ from tests.policies.pools import (
     texts,
 )
 
-FOUR = tuple(busy(f"busy-{i}") for i in range(4))
-FOUR_WANTED = forecast((4.0, 4.1, 4.2))
 ROUND_SECONDS = 120.0
 QUIET_SECONDS = 2 * LEAD.boot_seconds + LEAD.pull_seconds
 HOURS_8 = 240

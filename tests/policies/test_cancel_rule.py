@@ -12,6 +12,8 @@ from policies.node_plan import Verdict
 from policies.policy.pool_policy import Lever, PoolPolicy, SpotHedge
 from policies.situation import GangDemand, NodeStage, PoolNode
 from tests.policies.pools import (
+    FOUR,
+    FOUR_WANTED,
     NOW,
     busy,
     coming,
@@ -28,8 +30,6 @@ from tests.policies.pools import (
     verdicts,
 )
 
-FOUR = tuple(busy(f"busy-{i}") for i in range(4))
-FOUR_WANTED = forecast((4.0, 4.1, 4.2))
 FIVE_WANTED = forecast((4.0, 5.0, 6.0))  # at rho 30
 LATENCY = PoolPolicy(rho=30)
 TUNE = Workload(kind="JobSet", namespace="ml", name="tune")
