@@ -154,9 +154,15 @@ class Past:
         return (bins >= opened) | ~is_nan(self.bins.take(bins % len(self.bins)))
 
     def has_gaps(self, steps: int) -> bool:
-        """Whether some bin of the last `steps` steps, of which there must be so many, has a gap."""
-        one_a_bin = np.append(np.arange(0, steps, self.bin_steps), steps)
-        return not self.was_measured(one_a_bin).all()
+        """Whether some bin of the last `steps` steps, of which there must be so many, has a gap.
+
+        The bin that is still open has none; the steps are those of eight days at most.
+        """
+        size = len(self.bins)
+        begin = (self.step - steps) // self.bin_steps
+        begin, end = begin % size, begin % size + (self.step + 1) // self.bin_steps - begin
+        closed = is_nan(self.bins[begin:end])
+        return bool(closed.any() or is_nan(self.bins[: max(0, end - size)]).any())
 
     def tail(self, steps: int) -> Singles:
         """The last `count` steps, newest first, padded with the oldest."""

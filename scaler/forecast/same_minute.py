@@ -6,6 +6,10 @@ The samples are weighted by how alike demand was before, in the manner of neares
 forecasts (Yakowitz 1987). Samples from all other minutes have the weight of `PRIOR_SAMPLES` in all:
 what was never seen at this minute has some chance left, as under a Dirichlet prior. Minutes without
 measurements are no samples: an outage is no evidence that nothing happens.
+
+A change is counted from a level, not from the newest value: the noise of one minute would move all
+quantiles of that minute. The level is the last value or an exponentially weighted mean of the last
+steps, the one that was nearest to what followed the samples.
 """
 
 from dataclasses import dataclass
@@ -13,6 +17,7 @@ from functools import cache
 from math import gcd
 
 import numpy as np
+import numpy.typing as npt
 
 from scaler.forecast.experts.port import Task
 from scaler.forecast.levels import LEVELS
@@ -35,6 +40,15 @@ SAMPLES_TRUSTED = 4.0
 LEVEL_MEAN = 10
 LEVEL_MIN = 0.05
 """Of the mean demand, added to both before their ratio is taken, so that a demand of 0 has one."""
+LEVEL_STEPS = 8
+"""That a level is the mean of, at most."""
+STEP_WEIGHTS = (0.0, 0.4, 0.8)
+"""Of a step in a level, over that of the step after it; the first level is the last value."""
+LEVEL_HORIZON = 1
+"""Place of the horizon at which levels are compared: some steps ahead, so that a level that lags
+behind a burst loses, and more than one, which another step of the same noise would decide."""
+
+Singles = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +63,29 @@ class Samples:
     """1 for those from other minutes, 0 for the near ones."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ahead:
+    """The samples of each horizon; arrays of shape (horizons, samples), but for the first two."""
+
+    lags: Indices
+    before: Indices
+    """Lags of the steps that a level is the mean of, shape (`LEVEL_STEPS`, samples)."""
+    after: Indices
+    """Lags of the outcomes; 0 where there is none yet."""
+    ended: npt.NDArray[np.bool_]
+    """Whether the outcome is known."""
+    near: Floats
+    """Weights of the near ones whose outcome is known."""
+    other: Floats
+    """1 for those from other minutes whose outcome is known."""
+
+
 class SameMinute:
     """Reads the past and has no state of its own."""
 
     def __init__(self, task: Task) -> None:
         self._ahead = task.horizons_steps[:, None]
-        self._samples = samples_of(task.step_seconds)
+        self._samples = _ahead_of(task.step_seconds, tuple(task.horizons_steps.tolist()))
 
     def quantiles(self, past: Past, otherwise: Floats) -> Floats:
         """Shape (horizons, levels).
@@ -63,24 +94,27 @@ class SameMinute:
             otherwise: the quantiles while there are too few samples, of the same shape.
         """
         samples = self._samples
-        known = int(samples.lags.searchsorted(min(past.step, RECENT_STEPS - 1), side="right"))
+        oldest = min(past.step, RECENT_STEPS - 1) - (LEVEL_STEPS - 1)
+        known = int(samples.lags.searchsorted(oldest, side="right"))
         if not known:
             return otherwise.copy()
-        lags = samples.lags[:known]
-        then = past.recent[(past.step - lags) % RECENT_STEPS].astype(np.float64)
-        after = past.recent[(past.step - lags + self._ahead) % RECENT_STEPS]
-        alike, ended = _likeness(then, past), self._ahead <= lags
+        ended, near = samples.ended[:, :known], samples.near[:, :known]
+        other, lags = samples.other[:, :known], samples.lags[:known]
         if past.has_gaps(int(lags[-1])):
-            alike *= past.was_measured(lags)
-            ended &= past.was_measured(lags - self._ahead)
-        weight = ended * (alike * samples.weight[:known])
-        mass = np.add.reduce(weight, axis=1, keepdims=True)
-        others = ended * (alike * samples.other[:known])
-        total = np.add.reduce(others, axis=1, keepdims=True)
-        weight += others * (PRIOR_SAMPLES / np.maximum(total, 1e-9))
-        values = np.where(ended, np.maximum(after + (past.last - then), 0.0), np.inf)
-        found = _weighted_quantiles(values, weight)
-        return otherwise + mass / (mass + SAMPLES_TRUSTED) * (found - otherwise)
+            counted = past.was_measured(lags) & past.was_measured(lags - self._ahead)
+            ended, near, other = ended & counted, near * counted, other * counted
+        recent = past.tail(RECENT_STEPS)  # newest first: a lag is its place
+        after = recent.take(samples.after[:, :known])
+        judged = min(LEVEL_HORIZON, len(after) - 1)
+        now, then = _level(recent, samples.before[:, :known], after[judged], ended[judged])
+        alike = _likeness(then, now, past)
+        mass, total = near @ alike, other @ alike
+        prior = PRIOR_SAMPLES / np.maximum(total, 1e-9)
+        values = np.maximum(after + (now - then), 0.0)
+        weight = alike * (near + other * prior[:, None])
+        found = _weighted_quantiles(values, weight, ended)
+        trust = mass / (mass + SAMPLES_TRUSTED)
+        return otherwise + trust[:, None] * (found - otherwise)
 
 
 @cache
@@ -110,23 +144,65 @@ def samples_of(step_seconds: float) -> Samples:
     )
 
 
-def _likeness(then: Floats, past: Past) -> Floats:
+@cache
+def _ahead_of(step_seconds: float, horizons_steps: tuple[int, ...]) -> _Ahead:
+    """Shared by all series of this step and these horizons."""
+    samples, ahead = samples_of(step_seconds), np.array(horizons_steps)[:, None]
+    ended = ahead <= samples.lags
+    return _Ahead(
+        lags=samples.lags,
+        before=shared_constant(samples.lags + np.arange(LEVEL_STEPS)[:, None]),
+        after=shared_constant(np.maximum(samples.lags - ahead, 0)),
+        ended=shared_constant(ended),
+        near=shared_constant(ended * samples.weight),
+        other=shared_constant(ended * samples.other),
+    )
+
+
+def _step_weights() -> Singles:
+    """Of the steps in each level, shape (levels, `LEVEL_STEPS`), newest first."""
+    weights = np.array(STEP_WEIGHTS)[:, None] ** np.arange(LEVEL_STEPS)
+    return shared_constant((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
+_LEVELS = _step_weights()
+
+
+def _level(
+    recent: Singles, before: Indices, after: Singles, ended: npt.NDArray[np.bool_]
+) -> tuple[float, Floats]:
+    """The level now and those at the samples, by the mean that was nearest to what followed.
+
+    Args:
+        after: what followed, at one horizon.
+    """
+    then = _LEVELS @ recent.take(before)
+    best = int((np.abs(after - then) @ ended).argmin())
+    now = float(_LEVELS[best] @ recent[:LEVEL_STEPS])
+    return now, then[best].astype(np.float64)
+
+
+def _likeness(then: Floats, now: float, past: Past) -> Floats:
     """The square of the smaller over the larger of demand then and now; 1 = alike."""
-    least = LEVEL_MIN * past.ewma[LEVEL_MEAN] + 1e-9
-    was, now = then + least, past.last + least
-    alike: Floats = np.minimum(was, now) / np.maximum(was, now)
+    least = LEVEL_MIN * float(past.ewma[LEVEL_MEAN]) + 1e-9
+    was, here = then + least, now + least
+    alike: Floats = np.minimum(was, here) / np.maximum(was, here)
     return alike * alike
 
 
-def _weighted_quantiles(values: Floats, weight: Floats) -> Floats:
+def _weighted_quantiles(values: Floats, weight: Floats, ended: npt.NDArray[np.bool_]) -> Floats:
     """Of each row, at `LEVELS`: linear between the middles of the samples' weights.
 
-    An infinite value is no sample and weighs nothing.
+    What has not ended is no sample. It comes last and has the value of the one before it.
     """
-    most = np.maximum.reduce(values, axis=1, keepdims=True, where=np.isfinite(values), initial=0.0)
-    first = np.arange(len(values))[:, None] * values.shape[1]
-    order = values.argsort(axis=1) + first
-    values, weight = np.minimum(values.take(order), most), weight.take(order)
-    total = np.add.reduce(weight, axis=1, keepdims=True)
-    middle = (weight.cumsum(axis=1) - weight / 2) / np.maximum(total, 1e-9)
-    return np.array([np.interp(LEVELS, at, row) for at, row in zip(middle, values, strict=True)])
+    rows = np.arange(len(values))[:, None]
+    most = np.maximum.reduce(values * ended, axis=1, keepdims=True)
+    order = np.where(ended, values, np.inf).argsort(axis=1) + rows * values.shape[1]
+    values, weight = np.where(ended, values, most).take(order), weight.take(order)
+    reached = np.add.accumulate(weight, axis=1)
+    middle = (reached - weight / 2) / np.maximum(reached[:, -1:], 1e-9)
+    # Rows are laid one after the other, each two beyond the last, so that one call reads them all.
+    asked = np.minimum(np.maximum(LEVELS, middle[:, :1]), middle[:, -1:])
+    middle += 2 * rows
+    found: Floats = np.interp(asked + 2 * rows, middle.ravel(), values.ravel())
+    return found

@@ -94,6 +94,36 @@ def test_steps_of_half_an_hour_have_no_same_minute(step_seconds):
     assert np.array_equal(SameMinute(task).quantiles(past, OTHERWISE), OTHERWISE)
 
 
+def test_the_noise_of_one_minute_hardly_moves_the_quantiles():
+    random = np.random.default_rng(1)
+    values = 100.0 + 5.0 * random.standard_normal(26 * 60)
+    task = Task(step_seconds=MINUTE, horizons_steps=FIVE)
+    low, high = (
+        SameMinute(task).quantiles(past_of([*values, last]), np.tile(100.0, (1, len(LEVELS))))[0]
+        for last in (90.0, 110.0)
+    )
+    # The newest of eight steps has a quarter of the weight: a change of 20 moves them by 5.
+    assert high[2] - low[2] == pytest.approx(5.0, abs=2.0)
+    assert high[Q95] - low[Q95] < 10.0
+
+
+def test_where_steps_follow_each_other_closely_changes_are_counted_from_the_newest():
+    values = 1000.0 + 50.0 * np.sin(np.arange(26 * 60) / 7.0)  # no noise
+    task = Task(step_seconds=MINUTE, horizons_steps=FIVE)
+    at, above = (
+        SameMinute(task).quantiles(past_of([*values, last]), OTHERWISE)[0]
+        for last in (values[-1], values[-1] + 4.0)
+    )
+    # Nearly all of it: a few samples in a hundred are not trusted.
+    assert above[2] - at[2] == pytest.approx(4.0, rel=0.1)
+
+
+def plain_level(values, at, weight):
+    """Of the steps until `at`, each with `weight` of the one after it."""
+    weights = [weight**back for back in range(8)]
+    return sum(w * values[at - back] for back, w in enumerate(weights)) / sum(weights)
+
+
 @pytest.mark.parametrize("step_seconds", [5.0, 15.0, 60.0, 300.0, 600.0])
 @pytest.mark.parametrize("steps", [40, 500, 3 * RECENT_STEPS + 7])
 def test_quantiles_are_those_of_a_plain_walk_over_the_samples(step_seconds, steps):
@@ -106,24 +136,33 @@ def test_quantiles_are_those_of_a_plain_walk_over_the_samples(step_seconds, step
     found = SameMinute(task).quantiles(past, otherwise)
     samples = samples_of(step_seconds)
     mean = past.ewma[10]
+    reached = min(steps, RECENT_STEPS) - 8
+    errors = dict.fromkeys((0.0, 0.4, 0.8), 0.0)
+    for weight in errors:
+        for lag in (int(lag) for lag in samples.lags if 5 <= lag <= reached):
+            then = plain_level(values, steps - 1 - lag, weight)
+            errors[weight] += abs(values[steps - 1 - lag + 5] - then)
+    best = min(errors, key=errors.__getitem__)
+    now = plain_level(values, steps - 1, best)
     for row, horizon in zip(found, ahead, strict=True):
         pairs = []
         near = others = 0.0
         for lag, weight, other in zip(samples.lags, samples.weight, samples.other, strict=True):
-            if lag < horizon or lag > min(steps, RECENT_STEPS) - 1:
+            if lag < horizon or lag > reached:
                 continue
-            then, after = values[steps - 1 - lag], values[steps - 1 - lag + horizon]
-            small, large = sorted((then + 0.05 * mean, values[-1] + 0.05 * mean))
+            then = plain_level(values, steps - 1 - lag, best)
+            after = values[steps - 1 - lag + horizon]
+            small, large = sorted((then + 0.05 * mean, now + 0.05 * mean))
             alike = (small / large) ** 2
             near += alike * weight
             others += alike * other
-            pairs.append((max(values[-1] + after - then, 0.0), alike * weight, alike * other))
-        total, reached, heights, places = near + 2.0 * (others > 0), 0.0, [], []
+            pairs.append((max(now + after - then, 0.0), alike * weight, alike * other))
+        total, passed, heights, places = near + 2.0 * (others > 0), 0.0, [], []
         for height, weight, other in sorted(pairs):
             share = weight + (other * 2.0 / others if others else 0.0)
             heights.append(height)
-            places.append((reached + share / 2) / total)
-            reached += share
+            places.append((passed + share / 2) / total)
+            passed += share
         plain = np.interp(LEVELS, places, heights) if pairs else otherwise[0]
         trust = near / (near + 4.0)
         assert row == pytest.approx(otherwise[0] + trust * (plain - otherwise[0]), rel=1e-4)
