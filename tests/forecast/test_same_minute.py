@@ -87,6 +87,20 @@ def test_after_a_gap_the_samples_before_it_count_as_they_did():
     assert asked[1] == pytest.approx(asked[0], abs=1.0)
 
 
+@pytest.mark.parametrize("step_seconds", [15.0, 60.0, 600.0])
+def test_a_gap_is_found_wherever_it_lies_in_the_ring_of_bins(step_seconds):
+    past = past_of([QUIET], step_seconds)
+    bin_steps = past.bin_steps
+    gaps = [3 * bin_steps, len(past.bins) * bin_steps - 1, (len(past.bins) + 20) * bin_steps]
+    for step in range(1, (len(past.bins) + 40) * bin_steps):
+        gap = any(first <= step < first + 2 * bin_steps for first in gaps)
+        past.advance(np.nan if gap else QUIET)
+        if step % 97 or step < 300:
+            continue
+        lags = np.arange(300)
+        assert past.has_gaps(299) == (not past.was_measured(lags).all())
+
+
 @pytest.mark.parametrize("step_seconds", [1800.0, 3600.0])
 def test_steps_of_half_an_hour_have_no_same_minute(step_seconds):
     task = Task(step_seconds=step_seconds, horizons_steps=FIVE)
