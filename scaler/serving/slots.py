@@ -24,20 +24,29 @@ class InTurn:
         return not self._free
 
     @asynccontextmanager
-    async def slot(self, namespace: str | None) -> AsyncIterator[None]:
-        """Hold a slot."""
+    async def slot(self, namespace: str | None, *, goes_on: bool = False) -> AsyncIterator[None]:
+        """Hold a slot.
+
+        Args:
+            goes_on: whether it had one for the first part of its work: it comes before those of
+                its namespace that have not begun, or all would end at the same late time.
+        """
         if self._free:
             self._free -= 1
         else:
-            await self._wait(namespace)
+            await self._wait(namespace, goes_on)
         try:
             yield
         finally:
             self._give()
 
-    async def _wait(self, namespace: str | None) -> None:
+    async def _wait(self, namespace: str | None, goes_on: bool) -> None:
         given = asyncio.Event()
-        self._waiting.setdefault(namespace, deque()).append(given)
+        waiting = self._waiting.setdefault(namespace, deque())
+        if goes_on:
+            waiting.appendleft(given)
+        else:
+            waiting.append(given)
         try:
             await given.wait()
         except asyncio.CancelledError:

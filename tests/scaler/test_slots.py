@@ -77,6 +77,24 @@ async def test_a_namespace_of_many_looks_delays_another_by_one() -> None:
     assert order == ["many", "many", "few", "one", "many", "few", "many", "many"]
 
 
+async def test_a_look_that_goes_on_comes_before_those_of_its_namespace_that_have_not_begun() -> None:
+    slots, order = InTurn(1), []
+
+    async def of_parts(name: str) -> None:
+        for part in range(3):
+            async with slots.slot("same", goes_on=part > 0):
+                order.append(name)
+                await asyncio.sleep(10.0)
+
+    async with asyncio.TaskGroup() as group:
+        for name in ("a", "b", "c"):
+            group.create_task(of_parts(name))
+        group.create_task(look(slots, "other", order))
+
+    # The turn is given on before it is asked for again, so two of them go on side by side.
+    assert order == ["a", "b", "other", "b", "a", "b", "a", "c", "c", "c"]
+
+
 @pytest.mark.parametrize("given", [False, True], ids=["waiting", "just-given"])
 async def test_a_look_that_is_given_up_leaves_its_turn(given: bool) -> None:
     slots, order = InTurn(1), []
