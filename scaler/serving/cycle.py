@@ -102,7 +102,9 @@ class PlanningCycle:
             steady=steady,
             absorb_clock_step=self._workloads.absorb_clock_step,
         )
-        self._restorer = Restorer(settings, slots, wall_time, states)
+        self._restorer = Restorer(
+            settings, slots, wall_time, states, until_planned=self._looks.until_planned
+        )
         self._steady = steady
         self._metrics = metrics
 

@@ -10,6 +10,7 @@ missed a moment too, and the event loop turns between two.
 import asyncio
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from scaler.clock import Clock, WallTime
@@ -63,6 +64,12 @@ class Looks:
         """Held for a turn of the event loop by each feed that is planned for. If all that are ready
         were planned for in one turn, what else the loop does would wait for hundreds. Namespaces
         have it in turn: where one has a thousand feeds, a feed of another waits for one of them."""
+
+    async def until_planned(self) -> None:
+        """Wait while feeds are planned for, for a period at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.look_period_seconds):
+                await self._plan_turn.until_free()
 
     def due(self, moment: float) -> DueLooks:
         """The feeds to look at for this moment, and those that miss it."""

@@ -34,7 +34,7 @@ class Variants:
     def __init__(self) -> None:
         self._models: dict[_Key, Model] = {}
         self._key_of: dict[Reference, _Key] = {}
-        """Of each member. Workloads are forgotten by the hundred where a tenant edits without end."""
+        """Of each member: where a tenant edits without end, hundreds are forgotten a minute."""
 
     def expect(self, reference: Reference, spec: TriggerSpec) -> None:
         """Count a trigger as a variant of its model; its object has no older one any more."""

@@ -738,6 +738,24 @@ async def test_reading_the_past_leaves_room_for_the_present() -> None:
         assert restored == [True, True, False]
 
 
+async def test_no_past_is_read_while_feeds_wait_to_be_planned_for() -> None:
+    planned_before: list[int] = []
+
+    class Noted(FakeFeed):
+        async def history(self, **span: float) -> AsyncIterator[Observation]:
+            answers = [entry.current() for entry in entries]
+            planned_before.append(sum(isinstance(one, Answer) for one in answers))
+            async for observation in super().history(**span):
+                yield observation
+
+    feeds = {str(n): Noted(past_seconds=600) for n in range(5)}
+    async with running(feeds, history_seconds=3600, restores_at_once=5) as site:
+        entries = [site.ask(name) for name in feeds]
+        await until(1)
+
+    assert planned_before == [5] * 5
+
+
 async def test_the_past_of_the_object_that_keda_asked_about_last_is_read_first() -> None:
     begun: list[str] = []
 
