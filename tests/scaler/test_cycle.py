@@ -20,8 +20,10 @@ from scaler.decision.tracker import PLANNED, DemandSeries, DemandTracker
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.feed_key import FeedKey
 from scaler.limits import Limit
-from scaler.serving.board import OF_OBJECT_MAX, Board, Changes, Entry
+from scaler.serving.board import OF_OBJECT_MAX, Board
+from scaler.serving.changes import Changes
 from scaler.serving.cycle import PlanningCycle
+from scaler.serving.entry import Entry
 from scaler.serving.feeds import Binding, WorkloadStatus
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates

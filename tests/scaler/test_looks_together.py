@@ -9,7 +9,7 @@ import pytest
 
 from scaler.decision.answers import Reference
 from scaler.errors import SourceUnavailableError
-from scaler.serving.board import Changes
+from scaler.serving.changes import Changes
 from scaler.serving.feeds import Binding
 from scaler.signals import Feed, Observation
 from scaler.trigger import TriggerSpec
