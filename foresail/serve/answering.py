@@ -33,8 +33,8 @@ from foresail.settings.file import Settings
 from foresail.telemetry.begun import begin_telemetry
 from scaler.errors import ForesailError
 from scaler.limits import COUNTS
-from scaler.serving.board import Changes, arrival_of
 from scaler.serving.certificate_expiry import CertificateExpiry
+from scaler.serving.changes import Changes, arrival_of
 from scaler.serving.metrics import ServiceMetrics
 from scaler.serving.server import ScalerServer
 from scaler.serving.service import ExternalScaler

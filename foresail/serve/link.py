@@ -18,7 +18,7 @@ from foresail.explain.decision_trace import DecisionTrace
 from foresail.settings.file import Settings
 from scaler.decision.answers import Reference, TimedOutcome
 from scaler.limits import Limit, exceeded
-from scaler.serving.board import Changes
+from scaler.serving.changes import Changes
 
 ALIVE_SECONDS: Final = 5.0
 BUFFER_BYTES_MAX: Final = 2**20

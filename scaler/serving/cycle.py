@@ -12,7 +12,7 @@ from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference
 from scaler.evaluate import WorkloadPlan
 from scaler.feed_key import FeedKey
-from scaler.serving.board import Changes
+from scaler.serving.changes import Changes
 from scaler.serving.cycle_settings import PlanningSettings
 from scaler.serving.faults import contained
 from scaler.serving.feeds import LiveFeed, WorkloadStatus
@@ -102,7 +102,9 @@ class PlanningCycle:
             steady=steady,
             absorb_clock_step=self._workloads.absorb_clock_step,
         )
-        self._restorer = Restorer(settings, slots, wall_time, states)
+        self._restorer = Restorer(
+            settings, slots, wall_time, states, until_planned=self._looks.until_planned
+        )
         self._steady = steady
         self._metrics = metrics
 

@@ -10,6 +10,7 @@ missed a moment too, and the event loop turns between two.
 import asyncio
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from scaler.clock import Clock, WallTime
@@ -63,6 +64,12 @@ class Looks:
         """Held for a turn of the event loop by each feed that is planned for. If all that are ready
         were planned for in one turn, what else the loop does would wait for hundreds. Namespaces
         have it in turn: where one has a thousand feeds, a feed of another waits for one of them."""
+
+    async def until_planned(self) -> None:
+        """Wait while feeds are planned for, for a period at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.look_period_seconds):
+                await self._plan_turn.until_free()
 
     def due(self, moment: float) -> DueLooks:
         """The feeds to look at for this moment, and those that miss it."""
@@ -133,7 +140,8 @@ class Looks:
             answers = await self._read(lives, at)
         plans: list[WorkloadPlan] = []
         for live, answer in zip(lives, answers, strict=True):
-            async with self._plan_turn.slot(_namespace_of(live)):
+            # Where a pass takes longer than a period, looks that have ended are made again in time.
+            async with self._plan_turn.slot(_namespace_of(live), goes_on=live is not first):
                 self._workloads.absorb_clock_step()
                 if clock_steps != self._wall.steps:
                     return tuple(plans)

@@ -7,6 +7,7 @@ the workload is planned from the present.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from itertools import chain, repeat
 from typing import Final
@@ -34,9 +35,21 @@ class Restorer:
     """Fills the trackers of feeds that are new to this process."""
 
     def __init__(
-        self, settings: PlanningSettings, slots: SourceSlots, wall: WallTime, states: StateBook
+        self,
+        settings: PlanningSettings,
+        slots: SourceSlots,
+        wall: WallTime,
+        states: StateBook,
+        *,
+        until_planned: Callable[[], Awaitable[None]],
     ) -> None:
+        """Restore nothing yet.
+
+        Args:
+            until_planned: waits while feeds are planned for: the present comes before the past.
+        """
         self._settings = settings
+        self._until_planned = until_planned
         self._slots = slots
         self._wall = wall
         self._states = states
@@ -129,7 +142,9 @@ class Restorer:
         past, live.since_restore = live.past, []
         try:
             whole = await past.read(
-                end - settings.step_seconds, seconds_max=settings.restore_seconds_max
+                end - settings.step_seconds,
+                seconds_max=settings.restore_seconds_max,
+                between_slices=self._until_planned,
             )
         finally:
             live_polls, live.since_restore = live.since_restore or [], None

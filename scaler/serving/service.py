@@ -24,7 +24,8 @@ from scaler.limits import Limit, exceeded
 from scaler.message_text import is_cut, limited
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
-from scaler.serving.board import NAME_CHARACTERS_MAX, Board, BoardFullError, Entry
+from scaler.serving.board import NAME_CHARACTERS_MAX, Board, BoardFullError
+from scaler.serving.entry import Entry
 from scaler.serving.metrics import ServiceMetrics
 from scaler.serving.streams import StreamLifetime, StreamLifetimes, TooManyStreamsError
 from scaler.trigger import METADATA_CHARACTERS_MAX

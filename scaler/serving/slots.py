@@ -18,26 +18,44 @@ class InTurn:
         self._free = count
         self._waiting: OrderedDict[str | None, deque[asyncio.Event]] = OrderedDict()
         """The namespace whose turn is next first."""
+        self._one_is_free = asyncio.Event()
+        self._one_is_free.set()
 
     def locked(self) -> bool:
         """Whether all are held."""
         return not self._free
 
+    async def until_free(self) -> None:
+        """Wait until one is free, and do not take it: for work that comes after all that waits."""
+        while not self._free:
+            await self._one_is_free.wait()
+
     @asynccontextmanager
-    async def slot(self, namespace: str | None) -> AsyncIterator[None]:
-        """Hold a slot."""
+    async def slot(self, namespace: str | None, *, goes_on: bool = False) -> AsyncIterator[None]:
+        """Hold a slot.
+
+        Args:
+            goes_on: whether it had one for the first part of its work: it comes before those of
+                its namespace that have not begun, or all would end at the same late time.
+        """
         if self._free:
             self._free -= 1
+            if not self._free:
+                self._one_is_free.clear()
         else:
-            await self._wait(namespace)
+            await self._wait(namespace, goes_on=goes_on)
         try:
             yield
         finally:
             self._give()
 
-    async def _wait(self, namespace: str | None) -> None:
+    async def _wait(self, namespace: str | None, *, goes_on: bool) -> None:
         given = asyncio.Event()
-        self._waiting.setdefault(namespace, deque()).append(given)
+        waiting = self._waiting.setdefault(namespace, deque())
+        if goes_on:
+            waiting.appendleft(given)
+        else:
+            waiting.append(given)
         try:
             await given.wait()
         except asyncio.CancelledError:
@@ -55,6 +73,7 @@ class InTurn:
     def _give(self) -> None:
         if not self._waiting:
             self._free += 1
+            self._one_is_free.set()
             return
         namespace, waiting = self._waiting.popitem(last=False)
         waiting.popleft().set()

@@ -24,29 +24,38 @@ CONFIDENCE_MIN: Final = 0.5
 """Of a learned capacity that began as a preset's guess: below it no price a token is known."""
 UNASKED_SECONDS: Final = 600.0
 """After which a variant that cannot be read is left out; KEDA asks every half minute."""
+_Key = tuple[str, str, Phase]
+"""Of a model: its namespace, its name and the phase."""
 
 
 class Variants:
     """The models of all namespaces, with their variants."""
 
     def __init__(self) -> None:
-        self._models: dict[tuple[str, str, Phase], Model] = {}
+        self._models: dict[_Key, Model] = {}
+        self._key_of: dict[Reference, _Key] = {}
+        """Of each member: where a tenant edits without end, hundreds are forgotten a minute."""
 
     def expect(self, reference: Reference, spec: TriggerSpec) -> None:
         """Count a trigger as a variant of its model; its object has no older one any more."""
-        model = self._models.setdefault(_key(reference, spec), Model())
-        if reference in model.members:
+        key = _key(reference, spec)
+        if self._key_of.get(reference) == key:
             return
+        self.forget(reference)
+        model = self._models.setdefault(key, Model())
         for other in [one for one in model.members if one.name == reference.name]:
-            del model.members[other]
+            del model.members[other], self._key_of[other]
         model.members[reference] = Member(spec)
+        self._key_of[reference] = key
 
     def forget(self, reference: Reference) -> None:
         """Take a workload out of its model."""
-        for key, model in list(self._models.items()):
-            model.members.pop(reference, None)
-            if not model.members:
-                del self._models[key]
+        key = self._key_of.pop(reference, None)
+        if key is None:
+            return
+        del self._models[key].members[reference]
+        if not self._models[key].members:
+            del self._models[key]
 
     def limited(self, reference: Reference, spec: TriggerSpec, limit: int | None) -> None:
         """Note what a pool leaves a variant: what it lacks goes to the others."""
@@ -106,7 +115,7 @@ class Variants:
         return None if model is None else model.members.get(reference)
 
 
-def _key(reference: Reference, spec: TriggerSpec) -> tuple[str, str, Phase]:
+def _key(reference: Reference, spec: TriggerSpec) -> _Key:
     return reference.namespace, spec.model, spec.phase
 
 

@@ -18,7 +18,7 @@ from scaler.decision.answers import Reference, Refusal
 from scaler.errors import SourceError
 from scaler.evaluate import CycleState
 from scaler.feed_key import FeedKey
-from scaler.serving.board import Arrival, Changes
+from scaler.serving.changes import Arrival, Changes
 from scaler.serving.cycle_settings import PlanningSettings
 from scaler.serving.decision_log import log_refused
 from scaler.serving.faults import contained

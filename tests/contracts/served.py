@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry
 from scaler.decision.answers import Answer, Outcome, Reference, TimedOutcome
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
-from scaler.serving.board import Board, Entry
+from scaler.serving.board import Board
+from scaler.serving.entry import Entry
 from scaler.serving.server import ScalerServer
 from scaler.serving.service import ExternalScaler
 from scaler.serving.streams import StreamLifetimes

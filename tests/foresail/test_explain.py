@@ -30,8 +30,9 @@ from foresail.settings.cycle import CycleSettings
 from scaler.assembly import assemble
 from scaler.decision.answers import Reference
 from scaler.errors import SourceUnavailableError
-from scaler.serving.board import Board, Entry
+from scaler.serving.board import Board
 from scaler.serving.cycle import PlanningCycle
+from scaler.serving.entry import Entry
 from scaler.serving.feeds import Binding
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plan_book import NoReaders

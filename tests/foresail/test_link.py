@@ -25,7 +25,7 @@ from foresail.serve.link import (
 from foresail.settings.file import Settings, read
 from scaler.decision.answers import Answer, Outcome, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.limits import Limit
-from scaler.serving.board import Arrival, Changes
+from scaler.serving.changes import Arrival, Changes
 from scaler.trigger_parsing import AllowedOptions, parse
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time

@@ -8,16 +8,15 @@ from scaler.decision.answers import Answer, Outcome, Reference, Refusal, Refusal
 from scaler.errors import MetadataError
 from scaler.limits import Limit
 from scaler.serving.board import (
-    COHERENT_SECONDS,
     NEW_SECONDS,
     OF_OBJECT_MAX,
     SILENT_SECONDS,
     SUPERSEDED_SECONDS,
     Board,
     BoardFullError,
-    Changes,
-    Entry,
 )
+from scaler.serving.changes import Changes
+from scaler.serving.entry import COHERENT_SECONDS, Entry
 from scaler.trigger import TriggerSpec
 from scaler.trigger_parsing import AllowedOptions, parse
 

@@ -20,8 +20,10 @@ from scaler.decision.tracker import PLANNED, DemandSeries, DemandTracker
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.feed_key import FeedKey
 from scaler.limits import Limit
-from scaler.serving.board import OF_OBJECT_MAX, Board, Changes, Entry
+from scaler.serving.board import OF_OBJECT_MAX, Board
+from scaler.serving.changes import Changes
 from scaler.serving.cycle import PlanningCycle
+from scaler.serving.entry import Entry
 from scaler.serving.feeds import Binding, WorkloadStatus
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates
@@ -736,6 +738,24 @@ async def test_reading_the_past_leaves_room_for_the_present() -> None:
 
         restored = [min(at for at, _ in site.prompt_steps(entry)) < 0 for entry in entries]
         assert restored == [True, True, False]
+
+
+async def test_no_past_is_read_while_feeds_wait_to_be_planned_for() -> None:
+    planned_before: list[int] = []
+
+    class Noted(FakeFeed):
+        async def history(self, **span: float) -> AsyncIterator[Observation]:
+            answers = [entry.current() for entry in entries]
+            planned_before.append(sum(isinstance(one, Answer) for one in answers))
+            async for observation in super().history(**span):
+                yield observation
+
+    feeds = {str(n): Noted(past_seconds=600) for n in range(5)}
+    async with running(feeds, history_seconds=3600, restores_at_once=5) as site:
+        entries = [site.ask(name) for name in feeds]
+        await until(1)
+
+    assert planned_before == [5] * 5
 
 
 async def test_the_past_of_the_object_that_keda_asked_about_last_is_read_first() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from scaler.decision.answers import Reference
 from scaler.errors import SourceUnavailableError
-from scaler.serving.board import Changes
+from scaler.serving.changes import Changes
 from scaler.serving.feeds import Binding
 from scaler.signals import Feed, Observation
 from scaler.trigger import TriggerSpec
@@ -27,6 +27,8 @@ class FakeGroup:
     asked: list[tuple[float, list[float]]] = field(default_factory=list)
     """Loop time, and the prompt tokens of each feed of the read."""
     on_turn: Callable[[], object] = lambda: None
+    turns_of_feed: int = 4
+    """So many of the loop's turns after a read `on_turn` is called, for each feed."""
 
     def parts(self, feeds: Sequence[Feed]) -> Sequence[Sequence[int]]:
         return [range(len(feeds))]
@@ -39,7 +41,7 @@ class FakeGroup:
         await asyncio.sleep(self.delay_seconds)
         if self.failure is not None:
             raise self.failure
-        _ = asyncio.get_running_loop().call_soon(self.each_turn, 4 * len(feeds))
+        _ = asyncio.get_running_loop().call_soon(self.each_turn, self.turns_of_feed * len(feeds))
         return [one.failure or observed(now_seconds, one.prompt) for one in fakes]
 
     def each_turn(self, turns: int) -> None:
@@ -183,3 +185,30 @@ async def test_the_loop_turns_between_the_plans_of_a_group() -> None:
         await until(9)
 
     assert {1, 2, 3, 4, 5} <= set(planned)
+
+
+async def test_a_group_is_planned_for_to_its_end_before_others_begin() -> None:
+    feeds = {name: FakeFeed() for name in ("a1", "a2", "b1", "b2", "c1", "c2")}
+    groups = {name: FakeGroup(turns_of_feed=20) for name in "abc"}
+
+    def connect(_: Reference, trigger_spec: TriggerSpec) -> Binding:
+        model = trigger_spec.model
+        return replace(binding(model, feeds[model], trigger_spec), group=groups[model[0]])
+
+    async with running(feeds, connect=connect) as site:
+        entries = {model: site.ask(model) for model in feeds}
+        await until(1)
+        for feed in feeds.values():
+            feed.prompt = 8000
+        planned: list[str] = []
+
+        def note_planned() -> None:
+            done = [model for model, entry in entries.items() if replicas(entry) == 10]
+            planned.extend(model for model in done if model not in planned)
+
+        for group in groups.values():
+            group.on_turn = note_planned
+        await until(9)
+
+    # The turn is given on before it is asked for again, so two of them go on side by side.
+    assert planned == ["a1", "b1", "a2", "b2", "c1", "c2"]

@@ -12,7 +12,7 @@ from scaler.decision.answers import Answer, Reference, TimedOutcome
 from scaler.decision.capacity import Origin
 from scaler.errors import SourceUnavailableError
 from scaler.evaluate import CycleState
-from scaler.serving.board import Arrival, Changes
+from scaler.serving.changes import Arrival, Changes
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding
 from scaler.serving.metrics import PlanningMetrics

@@ -15,7 +15,7 @@ from scaler.errors import MetadataError, SourceUnavailableError
 from scaler.evaluate import CycleState
 from scaler.feed_key import FeedKey
 from scaler.scope import Scope
-from scaler.serving.board import Arrival, Changes
+from scaler.serving.changes import Arrival, Changes
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding
 from scaler.serving.metrics import PlanningMetrics

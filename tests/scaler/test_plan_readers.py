@@ -9,7 +9,7 @@ from foresail.settings.cycle import CycleSettings
 from scaler.decision.answers import Reference
 from scaler.errors import SourceMisconfiguredError
 from scaler.evaluate import CycleState
-from scaler.serving.board import Arrival, Changes
+from scaler.serving.changes import Arrival, Changes
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding
 from scaler.serving.metrics import PlanningMetrics

@@ -19,7 +19,7 @@ from scaler.errors import SourceUnavailableError
 from scaler.learning import engine_bytes, lead_bytes
 from scaler.learning.engine import EngineLearner
 from scaler.learning.lead import Awaited, LeadRecord, Start
-from scaler.serving.board import Arrival, Changes
+from scaler.serving.changes import Arrival, Changes
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import ENGINE, Binding
 from scaler.serving.metrics import PlanningMetrics

@@ -77,6 +77,46 @@ async def test_a_namespace_of_many_looks_delays_another_by_one() -> None:
     assert order == ["many", "many", "few", "one", "many", "few", "many", "many"]
 
 
+async def test_what_comes_after_all_looks_waits_for_none_that_has_a_slot_of_several() -> None:
+    one, two, order = InTurn(1), InTurn(2), list[str]()
+
+    async def last(slots: InTurn, name: str) -> None:
+        await slots.until_free()
+        order.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(look(one, "first", order))
+        group.create_task(look(one, "second", order))
+        group.create_task(look(two, "third", order))
+        await asyncio.sleep(1)
+        group.create_task(last(one, "after all"))
+        group.create_task(last(two, "beside"))
+
+    assert order == ["first", "third", "beside", "second", "after all"]
+    async with asyncio.timeout(1):
+        await one.until_free()
+
+
+async def test_a_look_that_goes_on_comes_before_those_of_its_namespace_that_have_not_begun() -> (
+    None
+):
+    slots, order = InTurn(1), []
+
+    async def of_parts(name: str) -> None:
+        for part in range(3):
+            async with slots.slot("same", goes_on=part > 0):
+                order.append(name)
+                await asyncio.sleep(10.0)
+
+    async with asyncio.TaskGroup() as group:
+        for name in ("a", "b", "c"):
+            group.create_task(of_parts(name))
+        group.create_task(look(slots, "other", order))
+
+    # The turn is given on before it is asked for again, so two of them go on side by side.
+    assert order == ["a", "b", "other", "b", "a", "b", "a", "c", "c", "c"]
+
+
 @pytest.mark.parametrize("given", [False, True], ids=["waiting", "just-given"])
 async def test_a_look_that_is_given_up_leaves_its_turn(given: bool) -> None:
     slots, order = InTurn(1), []
