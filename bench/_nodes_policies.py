@@ -15,10 +15,11 @@ from bench._nodes_run import Place, Run, run
 from policies.node_plan import NodePlan
 from policies.planning.tuning import TuningRecord
 from policies.policy.pool_policy import Mode, PoolPolicy
+from policies.rounds import ROUND_SECONDS
 from policies.rules.constants import RuleConstants
 from policies.situation import PoolState, Situation
 from replay.cluster.policy import Forecast
-from replay.cluster.settings import ROUND_SECONDS, PodChoice
+from replay.cluster.settings import PodChoice
 from replay.cluster.shipped import ShippedRules
 from replay.node_tuning import choose_again
 from replay.pool_forecast import forecast_of

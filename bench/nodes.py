@@ -24,7 +24,8 @@ from bench._report import Row, show
 from bench._traces import DAY_LONG
 from bench.forecast import TRACES
 from bench.peaks import prior_of
-from replay.cluster.settings import ROUND_SECONDS, NodeStartUp
+from policies.rounds import ROUND_SECONDS
+from replay.cluster.settings import NodeStartUp
 from replay.traces import TraceError
 
 _VIEWS = (USUAL, TUNED, NIGHTLY)

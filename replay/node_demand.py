@@ -5,7 +5,8 @@ from math import ceil
 
 import numpy as np
 
-from replay.cluster.settings import ROUND_SECONDS, NodeStartUp
+from policies.rounds import ROUND_SECONDS
+from replay.cluster.settings import NodeStartUp
 from replay.node_run import ReplicaDemand
 from replay.replay_input import ReplayInput
 from replay.simulate import Result

@@ -16,10 +16,11 @@ from policies.decide import PolicyOf
 from policies.policy.pool_policy import Mode, PoolPolicy
 from policies.policy.resolve import policy_for
 from policies.policy.schema import CapacityPolicy
+from policies.rounds import ROUND_SECONDS
 from policies.situation import PoolState
 from replay.cluster.cluster import Cluster
 from replay.cluster.policy import NodePolicy
-from replay.cluster.settings import ROUND_SECONDS, ClusterSettings, Pool, Service
+from replay.cluster.settings import ClusterSettings, Pool, Service
 from replay.pool_forecast import forecast_of
 from replay.traffic import Floats
 

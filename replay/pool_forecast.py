@@ -1,16 +1,20 @@
 """The forecasts that the controller would make of the demand of a pool that is played."""
 
 from collections.abc import Callable
+from math import floor
+from typing import Final
 
 import numpy as np
 
 from policies.planning.demand import PoolDemand
+from policies.rounds import ROUND_SECONDS
 from replay.cluster.policy import Forecast
-from replay.cluster.settings import ROUND_SECONDS
 from replay.traffic import Floats
 from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
 from scaler.forecast.running_maximum import MaximumForecast
 from scaler.forecast.trees import Trees
+
+_NOISE: Final = 1e-6
 
 
 def forecast_of(
@@ -21,7 +25,7 @@ def forecast_of(
     trees: Trees | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Forecast:
-    """A forecast each round; it knows the past and the demand up to its own moment.
+    """A forecast each two minutes; it knows the past and the demand up to its own moment.
 
     A short past is no reason to have none, as it is in production: a trace begins where it was cut.
 
@@ -39,4 +43,9 @@ def forecast_of(
         if place >= 0:
             made.append(pool.forecast())
             progress()
-    return lambda now_seconds: made[round((now_seconds - begin_seconds) / ROUND_SECONDS)]
+    return lambda now_seconds: made[_step(now_seconds - begin_seconds)]
+
+
+def _step(seconds: float) -> int:
+    """Of the last forecast that was made by then."""
+    return floor(seconds / ROUND_SECONDS + _NOISE)

@@ -14,9 +14,9 @@ import numpy as np
 from fleet.cluster.owners import Workload
 from policies.planning.tuning import NoChoice, TuningInput, TuningRecord
 from policies.policy.pool_policy import Mode, PoolPolicy
+from policies.rounds import ROUND_SECONDS
 from policies.situation import LeadTime
 from replay.cluster.settings import (
-    ROUND_SECONDS,
     ClusterSettings,
     NodeStartUp,
     Pool,

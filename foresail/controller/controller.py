@@ -1,10 +1,10 @@
 """The loop of the controller: when a round is made, what it may do, and what becomes of faults.
 
-A round is made each two minutes, and at once when a pod begins to wait for GPUs or this replica
-comes to lead. Nothing is decided on old news: while a kind of object that is needed cannot be
-read, no round is made, nothing is renewed, and our holds end by their leases. After the wall clock
-was set, nothing is carried out for a round, because times of objects and of rounds do not fit
-together.
+A round is made each two minutes, in between when pods or taints call for one (`policies.rounds`),
+and at once when this replica comes to lead. Nothing is decided on old news: while a kind of object
+that is needed cannot be read, no round is made, nothing is renewed, and our holds end by their
+leases. After the wall clock was set, nothing is carried out for a round, because times of objects
+and of rounds do not fit together.
 """
 
 import asyncio
@@ -16,23 +16,21 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from fleet.cluster.follow.mirror import Mirror
-from fleet.cluster.reading import Cluster
 from foresail.controller.election import Election
 from foresail.controller.known_plans import KnownPlans
 from foresail.controller.node_events import NodeEvents
+from foresail.controller.pod_watch import PodWatch
 from foresail.controller.policies_in_force import PoliciesInForce
 from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState, PlannedReplicas
 from foresail.controller.run_watch import RunWatch
 from foresail.controller.tuning_events import tuning_decisions
 from policies.reading.runs import GangEnds
+from policies.rounds import URGENT_SECONDS, RoundTimes
 from scaler.clock import Clock, WallTime
 from scaler.durations import format_duration
 
 log = structlog.get_logger()
 
-ROUND_SECONDS: Final = 120.0
-URGENT_SECONDS: Final = 5.0
-"""The least time between two rounds: pods of one burst come one after the other."""
 RETRY_SECONDS: Final = 1.0
 """Between two attempts while something cannot be read."""
 STUCK_SECONDS: Final = 600.0
@@ -101,8 +99,9 @@ class Controller:
         self._connections = connections
         self._clocks = clocks
         self._wall_time = WallTime(clocks.wall, clocks.steady)
-        self._wake = asyncio.Event()
-        self._waiting: frozenset[str] = frozenset()
+        self._times = RoundTimes()
+        self._asked = asyncio.Event()
+        self._pod_watch = PodWatch()
         self._tried_seconds = clocks.steady()
         self.last: ClusterRound | None = None
         """The last round that was made."""
@@ -129,7 +128,7 @@ class Controller:
 
     def wake(self) -> None:
         """Make a round soon."""
-        self._wake.set()
+        self._ask(0.0)
 
     def tasks(self) -> Sequence[tuple[str, Coroutine[None, None, None]]]:
         """What keeps it going; each runs until it is cancelled."""
@@ -142,30 +141,23 @@ class Controller:
 
     async def run(self) -> None:
         """Make rounds for good."""
-        loop = asyncio.get_running_loop()
         while True:
-            began = loop.time()
-            self._wake.clear()
+            began = self._clocks.steady()
             if not await self.attempt():
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            self._times.begun(began)
             await asyncio.sleep(URGENT_SECONDS)
-            try:
-                async with asyncio.timeout_at(began + ROUND_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await self._until_due()
 
     async def watch_pods(self) -> None:
-        """Wake the rounds when a pod begins to wait for GPUs."""
-        news = self._connections.mirror.news
+        """Ask for rounds by what becomes of pods and taints."""
+        mirror = self._connections.mirror
         while True:
-            await news.wait()
-            news.clear()
-            waiting = _waiting(self._connections.mirror.cluster)
-            if waiting - self._waiting:
-                self.wake()
-            self._waiting = waiting
+            await mirror.news.wait()
+            mirror.news.clear()
+            for within in self._pod_watch.see(mirror.cluster, self._clocks.wall()):
+                self._ask(within)
             await asyncio.sleep(_SETTLE_SECONDS)
 
     async def attempt(self) -> bool:
@@ -199,6 +191,19 @@ class Controller:
             why = f"policies: {policies.stale or 'not read yet'}"
         return why
 
+    def _ask(self, within_seconds: float) -> None:
+        self._times.ask(self._clocks.steady() + within_seconds)
+        self._asked.set()
+
+    async def _until_due(self) -> None:
+        while left := self._times.left_seconds(self._clocks.steady()):
+            self._asked.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._asked.wait()
+            except TimeoutError:
+                pass
+
     def _make(self) -> ClusterRound:
         cluster = self._connections.mirror.cluster
         known, plans = self._connections.plans, PlannedReplicas()
@@ -207,7 +212,8 @@ class Controller:
         policies = self._connections.policies.current()
         runs, now = self._connections.runs, self._clocks.wall()
         ends = runs.ends if runs is not None else GangEnds()
-        return self._rounds.make(cluster, policies, plans, now, ends)
+        emptied = self._pod_watch.emptied_seconds
+        return self._rounds.make(cluster, policies, plans, now, ends, emptied)
 
     async def _carried_out(self, made: ClusterRound, *, stepped: bool) -> str:
         """The outcome, for the count."""
@@ -242,12 +248,3 @@ class Controller:
             self._connections.store.write(self._rounds.state)
         except OSError as error:
             log.warning("state_not_written", why=error.strerror or str(error))
-
-
-def _waiting(cluster: Cluster) -> frozenset[str]:
-    """UIDs of pods that wait for a node with GPUs."""
-    return frozenset(
-        pod.uid
-        for pod in cluster.pods or ()
-        if pod.node is None and pod.may_take_gpus and not pod.ended and pod.deleted_seconds is None
-    )

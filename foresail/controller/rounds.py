@@ -7,6 +7,7 @@ lead. It reads no clock and does no I/O.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
+from types import MappingProxyType
 from typing import Final
 
 from fleet.account.cost_book import CostBook
@@ -26,6 +27,7 @@ from scaler.forecast.running_maximum import MaximumForecast
 _LEARN_SECONDS: Final = 60.0
 """Rounds may follow each other at once, and thousands of starts take a moment to learn from."""
 _NO_ENDS: Final = GangEnds()
+_NONE_EMPTIED: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +92,18 @@ class ClusterRounds:
         plans: PlannedReplicas,
         now_seconds: float,
         gang_ends: GangEnds = _NO_ENDS,
+        emptied_seconds: Mapping[str, float] = _NONE_EMPTIED,
     ) -> ClusterRound:
-        """Make a round of a reading."""
+        """Make a round of a reading.
+
+        Args:
+            cluster: the reading.
+            policies: those in force.
+            plans: of workloads.
+            now_seconds: of the reading.
+            gang_ends: as training runs tell.
+            emptied_seconds: when Nodes lost their last pod, by name, where that was seen.
+        """
         snapshot = snapshot_of(cluster, self._known, None, now_seconds)
         self._startups = self._startups.read(cluster, self._known, now_seconds)
         # A clock that was set back must not stop the learning.
@@ -110,6 +122,7 @@ class ClusterRounds:
                 plans_missing=plans.missing,
                 prices=self._known.prices,
                 gang_ends=gang_ends,
+                emptied_seconds=emptied_seconds,
                 now_seconds=now_seconds,
             )
         )

@@ -11,7 +11,8 @@ from foresail.policy.shown import NamedPool, policies_named, resolved
 from foresail.replaying.node_question import NodeQuestion
 from foresail.replaying.plan import ReplayPlan
 from policies.policy.schema import CapacityPolicy
-from replay.cluster.settings import ROUND_SECONDS, Pool
+from policies.rounds import ROUND_SECONDS
+from replay.cluster.settings import Pool
 from replay.cluster.shipped import ShippedRules
 from replay.node_demand import node_start_up, pod_seconds
 from replay.node_run import (

@@ -20,14 +20,11 @@ from policies.levers.static_pool import scale_refused
 from policies.levers.wanted import takes_gpus
 from policies.node_plan import Step, Verdict
 from policies.policy.pool_policy import Lever
+from policies.rounds import EMPTY_SECONDS_MIN, SETTLE_SECONDS
 from policies.rules.draft import is_empty, is_starting
 from policies.situation import PoolNode
 
 LEVER: Final = "release"
-SETTLE_SECONDS: Final = 10.0
-"""From the taint to the delete: a pod that kube-scheduler was about to bind is bound by then."""
-EMPTY_SECONDS_MIN: Final = 30.0
-"""Before the taint: the pod that takes the place of another is bound by then."""
 TAINT_LEASE_SECONDS: Final = 300.0
 """After which anybody takes the taint off."""
 

@@ -81,6 +81,8 @@ class RoundInput:
     and nothing is ordered ahead of demand."""
     prices: Prices = field(default_factory=Prices)
     """With the machine types."""
+    emptied_seconds: Mapping[str, float] = field(default_factory=dict)
+    """When Nodes lost their last pod, by name, where that was seen between rounds."""
     gang_ends: GangEnds = field(default_factory=GangEnds)
     """As their training runs tell."""
     now_seconds: float
@@ -308,6 +310,7 @@ def _beside(given: RoundInput) -> Beside:
     return Beside(
         lead_time_of=lambda pool: lead_time_of(given.lead_times, Place(pool=pool)),
         held_until_seconds={node: one.until_seconds for node, one in _kept(given.cluster).items()},
+        emptied_seconds=given.emptied_seconds,
         loads={one.uid: one for one in given.loads or ()},
         gang_ends_at=given.gang_ends.at_seconds,
         pod_groups=given.cluster.pod_groups,

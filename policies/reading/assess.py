@@ -5,7 +5,7 @@ A waiting pod that several pools may get is counted in none of them, and named i
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fleet.account.loading import PodLoad
 from fleet.cluster.groups import PodGroup
@@ -25,7 +25,7 @@ from policies.reading.gangs import (
     missing_pods,
     unmade_demand,
 )
-from policies.reading.nodes import NodesSeen, pool_node
+from policies.reading.nodes import NodeReading, NodesSeen, pool_node
 from policies.reading.pool_objects import PoolObjects, gpus_of, pools_with_gpus
 from policies.reading.waiting import waiting_gangs, waiting_pods
 from policies.situation import LeadTime, NodeStage, PoolState
@@ -39,6 +39,8 @@ class Beside:
     """Of a pool, by its name."""
     held_until_seconds: Mapping[str, float] = field(default_factory=dict)
     """Ends of our own holds, by the Node's name."""
+    emptied_seconds: Mapping[str, float] = field(default_factory=dict)
+    """When Nodes lost their last pod, by name, where that was seen between readings."""
     loads: Mapping[str, PodLoad] = field(default_factory=dict)
     """What is known of pods' loading, by their UID."""
     gang_ends_at: Mapping[Workload, float] = field(default_factory=dict)
@@ -162,6 +164,11 @@ def _replicas(pools: Iterable[PoolObjects]) -> dict[Workload, dict[str, Replicas
     return dict(found)
 
 
+def _with_emptied(reading: NodeReading, beside: Beside) -> NodeReading:
+    name = reading.node.name if reading.node is not None else ""
+    return replace(reading, emptied_seconds=beside.emptied_seconds.get(name))
+
+
 def _state(
     pool: PoolObjects,
     beside: Beside,
@@ -173,7 +180,7 @@ def _state(
     lead_seconds = lead.boot_seconds_p90 + lead.pull_seconds
     nodes = tuple(
         pool_node(
-            one,
+            _with_emptied(one, beside),
             gpus_of(one) or pool.gpus_per_node,
             seen,
             beside.held_until_seconds.get(one.node.name) if one.node is not None else None,

@@ -41,6 +41,8 @@ class NodeReading:
     """What is known of pods' loading, by their UID."""
     end: NodeEnd | None = None
     """When it goes whatever anybody does; None = no such end is known."""
+    emptied_seconds: float | None = None
+    """When it lost its last pod; None = nobody saw that between readings."""
 
     @property
     def uid(self) -> str:
@@ -143,7 +145,7 @@ def pool_node(
         ordered_seconds=ordered,
         cancellable=reading.cancellable,
         pods=pods,
-        empty_since_seconds=_empty_since(reading.uid, since, seen, now_seconds) if empty else None,
+        empty_since_seconds=_empty_since(reading, since, seen, now_seconds) if empty else None,
         held_by_us_until_seconds=held_until_seconds if kept else None,
         held_by_others=kept and held_until_seconds is None,
         leaving=reading.leaving,
@@ -160,10 +162,16 @@ def _is_out(account: NodeGpus) -> bool:
     return bool(account.out) and not account.free
 
 
-def _empty_since(uid: str, since: float, seen: NodesSeen, now_seconds: float) -> float:
-    """From the earlier reading, else from the node's start where that was seen, else now."""
-    first = since if uid in seen.starting else now_seconds
-    return min(seen.empty_since_seconds.get(uid, first), now_seconds)
+def _empty_since(reading: NodeReading, since: float, seen: NodesSeen, now_seconds: float) -> float:
+    """From the end of its last pod, where that was seen after any earlier reading of it as empty.
+
+    Else from that reading, else from the node's start where that was seen, else now.
+    """
+    emptied = reading.emptied_seconds
+    first = since if reading.uid in seen.starting else now_seconds
+    if emptied is not None:
+        first = emptied
+    return min(max(seen.empty_since_seconds.get(reading.uid, first), emptied or 0.0), now_seconds)
 
 
 def _pod(pod: Pod, gpus: float, now_seconds: float) -> NodePod:

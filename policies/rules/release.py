@@ -3,8 +3,10 @@
 Only an empty node is released, so running work is never touched; GPUs that are free beside used
 ones are worked off by `policies.rules.pod_costs`. Of nodes that share an NVLink domain all go or
 none: a part of a domain serves no workload that spans it. A reserved node costs the same without
-us, so its release saves nothing. A pool that orders nodes in this round releases none, and what
-another owner may have bought again after a release is left alone (`policies.rules.bought_again`).
+us, so its release saves nothing. A forecast from before a node became empty lets it go only where a
+pod that comes back soon is worth little beside the node. A pool that orders nodes in this round
+releases none, and what another owner may have bought again after a release is left alone
+(`policies.rules.bought_again`).
 """
 
 from collections import defaultdict
@@ -15,8 +17,10 @@ from fleet.cluster.nodes import CapacityType
 from fleet.reasons import Reason
 from policies.node_plan import Step
 from policies.policy.pool_policy import Lever
+from policies.rounds import ROUND_SECONDS
 from policies.rules.bought_again import bought_again
 from policies.rules.draft import PoolDraft, per_pool
+from policies.rules.worth import late_seconds
 from policies.situation import PoolNode
 
 _RULE: Final = "release"
@@ -31,7 +35,7 @@ def release_surplus(draft: PoolDraft) -> None:
     surplus = [node for node in reversed(above) if node.uid not in draft.kept]
     refused = not_releasable(draft, surplus)
     for node in surplus:
-        why = refused.get(node.uid)
+        why = refused.get(node.uid) or _forecast_to_come(draft, node)
         if why is None:
             draft.release(node, Reason.NONE, _step(draft, node))
         else:
@@ -67,6 +71,21 @@ def _never(node: PoolNode) -> str | None:
     if node.held_by_others:
         return "others hold it"
     return "it is reserved" if node.capacity_type is CapacityType.RESERVED else None
+
+
+def _forecast_to_come(draft: PoolDraft, node: PoolNode) -> str | None:
+    """Why the next forecast decides, where the last one is from before the node became empty.
+
+    It takes demand for what it was then, and says too little of its return. Until the next one the
+    node idles for two minutes at most; that is worth it if an even chance that one pod comes back
+    meanwhile is worth more.
+    """
+    forecast, since = draft.pool.forecast, node.empty_since_seconds
+    if forecast is None or since is None or since <= forecast.made_at_seconds:
+        return None
+    if draft.policy.rho * late_seconds(draft) / 2 <= draft.pool.gpus_per_node * ROUND_SECONDS:
+        return None
+    return "it became empty after the forecast was made: the next one decides"
 
 
 def _domains(draft: PoolDraft) -> dict[str, set[str]]:

@@ -7,12 +7,10 @@ costs nothing.
 from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
-from math import inf
 
 import numpy as np
 
 from fleet.cluster.owners import Workload
-from policies.node_plan import NodePlan, PoolPlan, Verdict
 from policies.situation import NodeStage
 from replay.cluster import karpenter
 from replay.cluster.agenda import Agenda, Turn
@@ -22,6 +20,7 @@ from replay.cluster.live import Live, LiveNode, LivePod, LivePool
 from replay.cluster.policy import Forecasts, NodePolicy
 from replay.cluster.provisioning import Provisioning, remove
 from replay.cluster.records import Records
+from replay.cluster.rounds import Doing, Rounds
 from replay.cluster.scale_down import first_to_go
 from replay.cluster.scheduling import Scheduling
 from replay.cluster.settings import ClusterSettings, GangRun, Service
@@ -55,8 +54,7 @@ class Cluster:
         self._scheduling = Scheduling(self._live)
         self._disruption = Disruption(self._live, let_go=self._let_go)
         self._provisioning = Provisioning(self._live, initialized=self._initialized)
-        self._policy = policy
-        self._records = Records(settings, self._live, forecasts or {})
+        self._rounds = self._rounds_of(policy, forecasts or {}) if policy is not None else None
         self._ties = np.random.default_rng((seed, _TIES))
         self._pods: dict[Workload, list[LivePod]] = {s.workload: [] for s in settings.services}
         self._count = 0
@@ -100,8 +98,8 @@ class Cluster:
         for gang in self.settings.gangs:
             add(gang.created_seconds, Turn.DEMAND, partial(self._create_gang, gang))
         self._make_ready(now)
-        if self._policy is not None:
-            add(now, Turn.ROUND, partial(self._round, self._policy))
+        if self._rounds is not None:
+            self._rounds.ask(now)
 
     def _make_ready(self, now: float) -> None:
         """The pods of the beginning run, each pool's nodes of the beginning are empty or used."""
@@ -136,6 +134,20 @@ class Cluster:
         pool.nodes.append(node)
         self._disruption.may_be_empty(node)
 
+    def _rounds_of(self, policy: NodePolicy, forecasts: Forecasts) -> Rounds:
+        return Rounds(
+            policy,
+            live=self._live,
+            records=Records(self.settings, self._live, forecasts),
+            doing=Doing(
+                let_go=self._let_go,
+                bind_pending=self._bind_pending,
+                disruption=self._disruption,
+                provisioning=self._provisioning,
+            ),
+            round_seconds=self.settings.round_seconds,
+        )
+
     def _create(self, one: Service | GangRun, now: float) -> LivePod:
         self._count += 1
         pod = LivePod(
@@ -164,9 +176,12 @@ class Cluster:
         self._bind_pending(now)
 
     def _unbind(self, pod: LivePod, now: float) -> None:
+        waited = pod.node is None
         emptied = self._scheduling.unbind(pod, now)
         if emptied is not None:
             self._disruption.may_be_empty(emptied)
+        if self._rounds is not None and (waited or emptied is not None):
+            self._rounds.pod_gone(now)
 
     def _bind_pending(self, now: float) -> None:
         if not self._live.pending:
@@ -177,6 +192,9 @@ class Cluster:
             self._gangs_begin(waited, now)
         if self._live.pending:
             self._provisioning.pods_wait(now)
+            newest = self._live.pending[-1]
+            if self._rounds is not None and newest.created_seconds == now:
+                self._rounds.pods_wait(now)
         else:
             self._disruption.pods_bound()
 
@@ -238,35 +256,6 @@ class Cluster:
         self._live.agenda.add(now + karpenter.DRAIN_SECONDS, Turn.NODE, partial(_end, node))
         if lost:
             self._bind_pending(now)
-
-    def _round(self, policy: NodePolicy, now: float) -> None:
-        plan: NodePlan = policy.decide(self._records.situation(now))
-        for of_pool in plan.pools:
-            if of_pool.act:
-                self._apply(of_pool, now)
-        again = now + self.settings.round_seconds
-        self._live.agenda.add(again, Turn.ROUND, partial(self._round, policy))
-
-    def _apply(self, plan: PoolPlan, now: float) -> None:
-        pool = self._live.pools[plan.pool]
-        nodes = {node.name: node for node in pool.nodes}
-        for decision in plan.nodes:
-            node = nodes[decision.node]
-            if decision.verdict is Verdict.RELEASE and not node.leaving:
-                self._let_go(node, now)
-            elif node.empty_since_seconds is not None and not node.leaving:
-                node.account(now)
-                until = decision.until_seconds
-                held = decision.verdict is Verdict.HOLD
-                node.held_until_seconds = (inf if until is None else until) if held else now
-                if held and decision.reason is not None:
-                    node.hold_reason = decision.reason
-                self._disruption.may_be_empty(node)
-        for pod in (pod for node in pool.nodes for pod in node.pods):
-            pod.deletion_cost = plan.deletion_costs.get(pod.uid, 0)
-        for order in plan.orders:
-            for _ in range(order.nodes):
-                self._provisioning.order(pool, now, order.reason)
 
 
 def _end(node: LiveNode, now: float) -> None:

@@ -61,6 +61,8 @@ class LiveNode:
     hold_reason: Reason = Reason.NONE
     nominated: bool = False
     """Karpenter counts on it for pods that wait, so emptiness does not take it."""
+    tainted_seconds: float | None = None
+    """Since when a policy keeps pods off it, because it is about to let it go."""
     leaving: bool = False
     gone: bool = False
     accounted_seconds: float
@@ -71,7 +73,8 @@ class LiveNode:
     @property
     def open(self) -> bool:
         """Pods may be bound to it."""
-        return self.stage is NodeStage.INITIALIZED and not self.leaving
+        kept_off = self.leaving or self.tainted_seconds is not None
+        return self.stage is NodeStage.INITIALIZED and not kept_off
 
     def pod_event(self, now_seconds: float) -> None:
         last = self.pod_event_seconds

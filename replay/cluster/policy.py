@@ -9,7 +9,7 @@ from scaler.forecast.running_maximum import MaximumForecast
 
 
 class NodePolicy(Protocol):
-    """Decides every two minutes; it may keep what it remembers."""
+    """Decides in each round (`policies.rounds`); it may keep what it remembers."""
 
     def decide(self, situation: Situation) -> NodePlan: ...
 

@@ -8,11 +8,10 @@ import numpy as np
 from fleet.cluster.karpenter import LAUNCH_LIMIT_SECONDS, REGISTRATION_LIMIT_SECONDS
 from fleet.cluster.nodes import CapacityType
 from fleet.cluster.owners import Workload
+from policies.rounds import ROUND_SECONDS
 from policies.situation import LeadTime
 from replay.cluster import karpenter
 
-ROUND_SECONDS = 120.0
-"""Between two decisions of a node policy."""
 _P90 = 0.9
 
 
@@ -135,6 +134,7 @@ class ClusterSettings:
     """Unix time; the pods of this moment and their nodes are ready."""
     pod_choice: PodChoice = PodChoice.REPLICA_SET
     round_seconds: float = ROUND_SECONDS
+    """Between two regular decisions of a node policy."""
     seed: int = 1
 
     @property

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from fleet.reasons import Reason
-from foresail.controller.controller import ROUND_SECONDS
 from policies.node_plan import Verdict
+from policies.rounds import ROUND_SECONDS
 from scaler.learning.shadows.account import GIVEN_RULE
 from scaler.learning.shadows.settings import PEOPLES
 from scaler.signals import Signal

@@ -238,6 +238,19 @@ def test_a_node_is_empty_since_the_first_reading_that_saw_it_so() -> None:
     assert nodes_of(used)["h100-a"].empty_since_seconds is None
 
 
+def test_a_node_is_empty_since_its_last_pod_where_that_was_seen_between_readings() -> None:
+    objects = {Kind.NODE_CLAIM: [initialized("h100-a", "a")], Kind.NODE: [node("a")]}
+    before = assessed(objects, now=NOW - 100).seen
+    # Since that reading it has had a pod.
+    found = assessed(objects, before, NOW, emptied_seconds={"a": NOW - 20})
+    assert nodes_of(found)["h100-a"].empty_since_seconds == NOW - 20
+    found = assessed(objects, NodesSeen(), NOW, emptied_seconds={"a": NOW - 20})
+    assert nodes_of(found)["h100-a"].empty_since_seconds == NOW - 20
+    # A reading that saw it empty later saw it with a pod before.
+    found = assessed(objects, found.seen, NOW + 60, emptied_seconds={"a": NOW - 90})
+    assert nodes_of(found)["h100-a"].empty_since_seconds == NOW - 20
+
+
 def test_a_node_that_was_seen_starting_is_empty_since_its_start() -> None:
     starts = {Kind.NODE_CLAIM: [claim("h100-a", "Launched")], Kind.NODE_POOL: [pool("h100")]}
     first = assessed(starts, now=NOW - 7200)

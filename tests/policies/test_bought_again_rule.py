@@ -97,11 +97,15 @@ def test_a_buffer_of_others_is_fought_less_and_less() -> None:
     assert len(times) == 6
 
 
-@pytest.mark.parametrize("every", [2, 3, 4, 5, 7])
-def test_pods_that_wait_now_and_then_do_not_have_it_fought(every: int) -> None:
+@pytest.mark.parametrize(
+    ("every", "most"),
+    # A pod that waits in every other round, and never gets a node, has one node more explained.
+    [(2, 3), (3, 2), (4, 2), (5, 2), (7, 2)],
+)
+def test_pods_that_wait_now_and_then_do_not_have_it_fought(every: int, most: int) -> None:
     times = released_in(HOURS_8, waits_every=every)
     assert times
-    assert max(sum(at <= one < at + QUIET_SECONDS for one in times) for at in times) <= 2
+    assert max(sum(at <= one < at + QUIET_SECONDS for one in times) for at in times) <= most
 
 
 def test_a_start_without_a_state_begins_anew_and_no_more() -> None:
@@ -147,12 +151,40 @@ def test_one_wait_after_another_explains_as_many_nodes_as_took_the_pods() -> Non
     assert sorted(named(plan, Verdict.RELEASE)) == ["first", "second"]
 
 
+def test_pods_that_come_back_after_their_node_was_called_off_explain_the_next_one() -> None:
+    _, memory = decided(empty("old"), state=SETTLED, seconds=0)
+    _, memory = decided(bought("first", 60), state=memory, seconds=120, waiting=1)
+    plan, memory = decided(bought("first", 60), state=memory, seconds=240)
+    assert named(plan, Verdict.RELEASE) == ["first"]
+    _, memory = decided(bought("second", 305), state=memory, seconds=360, waiting=1)
+    plan, _ = decided(bought("second", 305), state=memory, seconds=480)
+    assert named(plan, Verdict.RELEASE) == ["second"]
+
+
+def test_the_node_that_is_bought_for_one_that_failed_to_start_is_explained() -> None:
+    _, memory = decided(empty("old"), state=SETTLED, seconds=0)
+    for seconds in (120, 240, 360):
+        _, memory = decided(bought("fails", 60), state=memory, seconds=seconds, waiting=1)
+    _, memory = decided(bought("again", 400), state=memory, seconds=480, waiting=1)
+    plan, _ = decided(bought("again", 400), state=memory, seconds=600)
+    assert named(plan, Verdict.RELEASE) == ["again"]
+
+
+def test_a_node_that_was_bought_while_no_pod_waited_is_not_explained_by_one_that_is_gone() -> None:
+    _, memory = decided(empty("old"), state=SETTLED, seconds=0)
+    _, memory = decided(bought("first", 60), state=memory, seconds=120, waiting=1)
+    _, memory = decided(bought("first", 60), state=memory, seconds=240)
+    _, memory = decided(bought("others", 245), state=memory, seconds=360)
+    plan, _ = decided(bought("others", 245), state=memory, seconds=480)
+    assert named(plan, Verdict.RELEASE) == []
+
+
 def test_a_release_that_is_not_answered_is_forgotten() -> None:
     _, memory = decided(empty("old"), state=SETTLED, seconds=0)
     _, memory = decided(bought("again", 5), state=memory, seconds=120)
     for seconds in range(240, 1200, 120):  # Karpenter has removed it: nobody wanted it
         _, memory = decided(state=memory, seconds=seconds)
-    assert not any(key.startswith("bought-again/") for key in memory.pools["h100"])
+    assert not any(key.startswith("bought-") for key in memory.pools["h100"])
 
 
 def test_a_node_that_was_there_before_a_release_may_go_after_it() -> None:

@@ -1,5 +1,7 @@
 """Nodes above the wanted number go, the one that frees most first."""
 
+from dataclasses import replace
+
 import pytest
 
 from fleet.cluster.nodes import CapacityType
@@ -53,6 +55,29 @@ LATENCY = PoolPolicy(rho=30)
 def test_of_two_empty_nodes_one_goes(nodes: tuple[PoolNode, ...], released: list[str]) -> None:
     plan = plan_of(pool(*FOUR, *nodes, forecast=FIVE_WANTED), LATENCY)
     assert named(plan, Verdict.RELEASE) == released
+
+
+@pytest.mark.parametrize(
+    ("rho", "gpus", "released"),
+    # An even chance of a wait of 8 minutes, against two idle minutes of each GPU.
+    [(3.0, 1, []), (0.4, 1, ["new"]), (3.0, 8, ["new"]), (10.0, 8, [])],
+)
+def test_a_forecast_from_before_a_node_became_empty_lets_it_go_where_pods_are_worth_little(
+    rho: float, gpus: int, released: list[str]
+) -> None:
+    used = [busy(f"used-{i}", gpus) for i in range(4)]
+    demand = 4.0 * gpus
+    wanted = forecast((demand, demand + 0.1, demand + 0.2), last=demand)
+    fresh = pool(
+        *used,
+        empty("new", gpus, minutes=1),
+        gpus_per_node=gpus,
+        demand_gpus=demand,
+        forecast=wanted,
+    )
+    before = replace(fresh, forecast=replace(wanted, made_at_seconds=NOW - 90))
+    assert named(plan_of(before, PoolPolicy(rho=rho)), Verdict.RELEASE) == released
+    assert named(plan_of(fresh, PoolPolicy(rho=rho)), Verdict.RELEASE) == ["new"]
 
 
 def test_a_part_of_an_nvlink_domain_stays_with_the_rest() -> None:

@@ -131,7 +131,7 @@ def test_a_forecast_that_promises_too_much_makes_holds_shorter() -> None:
     # The second node is never wanted again. A wait of 120 s at rho 10 is saved with probability .5,
     # against 450 s: 600 holds, .7 * 600 does not.
     settings = ClusterSettings(
-        pools=(POOL,), services=(service((0, 2), (103, 1)),), begin_seconds=0
+        pools=(POOL,), services=(service((0, 2), (123, 1)),), begin_seconds=0
     )
     record = choose_by_replay(
         SHIPPED,
@@ -143,5 +143,5 @@ def test_a_forecast_that_promises_too_much_makes_holds_shorter() -> None:
     )
     assert record.after == replace(SHIPPED, hold_factor=0.7)
     assert record.at_seconds == 3600
-    # Released at 120 and gone at 125, instead of held to the end.
-    assert [one.cost for one in record.evidence[:2]] == [3600 - 103, 125 - 103]
+    # Tainted at 138, released at 148 and gone at 153, instead of held to the end.
+    assert [one.cost for one in record.evidence[:2]] == [3600 - 123, 153 - 123]

@@ -74,6 +74,8 @@ class Stage:
     rounds: ClusterRounds
     leases: LeasesView | None
     registry: CollectorRegistry
+    begin: float
+    """On the steady clock, when the wall clock said NOW."""
     wall_off: float = 0.0
     """How far the wall clock is off."""
 
@@ -131,10 +133,10 @@ async def stage(
     registry, policies = CollectorRegistry(), PoliciesInForce(None)
     executor, posted = NotedRounds(), NotedEvents()
     made: list[Stage] = []
-    begin = NOW - clock()
+    begin = clock()
 
     def wall() -> float:
-        return begin + clock() + (made[0].wall_off if made else 0.0)
+        return NOW - begin + clock() + (made[0].wall_off if made else 0.0)
 
     view = leases.view() if leases is not None else None
     election = Election(view, name, steady=clock, wall=wall) if view is not None else None
@@ -148,7 +150,9 @@ async def stage(
         events=NodeEvents(posted, registry),
     )
     controller = Controller(rounds, connections, Clocks(steady=clock, wall=wall), registry)
-    made.append(Stage(controller, mirror, policies, executor, posted, rounds, view, registry))
+    made.append(
+        Stage(controller, mirror, policies, executor, posted, rounds, view, registry, begin)
+    )
     work = [one for _, one in controller.tasks()]
     if election is not None:
         election.changed = controller.wake

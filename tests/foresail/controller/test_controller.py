@@ -5,12 +5,14 @@ import asyncio
 import pytest
 
 from bench._faults_row import Observe
+from fleet.annotations import RELEASE_TAINT
 from fleet.cluster.kinds import Kind
 from foresail.controller.known_plans import KnownPlans, TriggerPlan
 from foresail.controller.rounds import ControllerState
 from policies.node_plan import Verdict
 from policies.planning.demand import STEP_SECONDS
 from policies.planning.node_planning import NodePlanning
+from policies.rounds import EMPTY_SECONDS_MIN, SETTLE_SECONDS
 from tests.foresail.controller.memory_leases import MemoryLeases
 from tests.foresail.controller.stage import Stage, acting, clock, stage
 from tests.policies.test_assess import NOW, Json, claim, pod
@@ -73,6 +75,55 @@ async def test_a_pod_without_gpus_wakes_nobody() -> None:
         one.put(Kind.POD, plain)
         await asyncio.sleep(30)
         assert len(one.executor.rounds) == 1
+
+
+async def test_a_node_that_became_empty_is_looked_at_when_it_may_be_tainted_and_then_let_go() -> (
+    None
+):
+    async with stage() as one:
+        begun(one)
+        await asyncio.sleep(60)
+        gone = clock()
+        one.drop(Kind.POD, "llm/x")
+        await asyncio.sleep(20)
+        assert len(one.executor.rounds) == 2
+        looked = one.executor.seconds[1]
+        assert EMPTY_SECONDS_MIN <= looked - gone <= EMPTY_SECONDS_MIN + 2
+        (pool,) = one.executor.rounds[1].decided.situation.pools
+        emptied = next(node for node in pool.nodes if node.name == "h100-a")
+        assert emptied.empty_since_seconds == pytest.approx(NOW + gone - one.begin, abs=2)
+        tainted = two_nodes()[Kind.NODE][0]
+        value = str(int(NOW + looked - one.begin))
+        tainted["spec"]["taints"] = [{"key": RELEASE_TAINT, "value": value, "effect": "NoSchedule"}]
+        seen = clock()
+        one.put(Kind.NODE, tainted)
+        await asyncio.sleep(20)
+        assert len(one.executor.rounds) == 3
+        assert SETTLE_SECONDS <= one.executor.seconds[2] - seen <= SETTLE_SECONDS + 2
+
+
+async def test_a_pod_that_waits_no_longer_is_seen_after_a_while_and_not_at_once() -> None:
+    """The pod that takes its place may wait in a moment: its start must not be called off."""
+    async with stage() as one:
+        begun(one)
+        one.put(Kind.POD, pod("new", 8, **CHATS))
+        await asyncio.sleep(60)
+        before, gone = len(one.executor.rounds), clock()
+        one.drop(Kind.POD, "llm/new")
+        await asyncio.sleep(20)
+        assert len(one.executor.rounds) == before + 1
+        assert EMPTY_SECONDS_MIN <= one.executor.seconds[-1] - gone <= EMPTY_SECONDS_MIN + 2
+
+
+async def test_a_pod_that_gets_a_node_calls_for_no_round() -> None:
+    async with stage() as one:
+        begun(one)
+        one.put(Kind.POD, pod("new", 8, **CHATS))
+        await asyncio.sleep(60)
+        before = len(one.executor.rounds)
+        one.put(Kind.POD, pod("new", 8, "b", **CHATS))
+        await asyncio.sleep(40)
+        assert len(one.executor.rounds) == before
 
 
 async def test_nothing_is_decided_on_old_news() -> None:

@@ -55,14 +55,14 @@ def test_the_emptiest_node_gives_first_where_deletion_costs_say_so() -> None:
         policy=policy,
         pod_choice=PodChoice.EMPTIEST_NODE,
     )
-    run.run(730)
+    run.run(740)
     assert pods_by_node(policy.seen[-1]) == [4]
 
 
 def test_a_policys_deletion_costs_decide_which_pods_go() -> None:
     policy = Scripted(deletion_costs={f"chat-{n}": 10 for n in (1, 2, 3, 4)})
     run = cluster(service((0, 6), (600, 4)), pools=(FOUR,), policy=policy)
-    run.run(730)
+    run.run(740)
     assert pods_by_node(policy.seen[-1]) == [4]
 
 

@@ -29,14 +29,18 @@ def hold(until: float) -> Scripted:
     return Scripted(nodes=lambda s: decide(s) if s.now_seconds < 1100 else ())
 
 
-def release(at: float) -> Scripted:
+def release(*at: float) -> Scripted:
     def decide(situation: Situation) -> tuple[NodeDecision, ...]:
         return tuple(
-            NodeDecision(node=node.name, uid=node.uid, verdict=Verdict.RELEASE)
+            NodeDecision(
+                node=node.name,
+                uid=node.uid,
+                verdict=Verdict.RELEASE if situation.now_seconds in at else Verdict.LEAVE,
+            )
             for node in situation.pools[0].nodes
         )
 
-    return Scripted(nodes=lambda s: decide(s) if s.now_seconds == at else ())
+    return Scripted(nodes=decide)
 
 
 def ahead(at: float, nodes: int = 1, *, act: bool = True) -> Scripted:
@@ -55,34 +59,64 @@ def test_a_policy_sees_nodes_and_pods_as_production_shows_them() -> None:
     pools = (replace(POOL, gpus_per_node=2),)
     cluster(service((0, 1), (950, 4)), pools=pools, policy=policy).run(2000)
     by_time = {seen.now_seconds: seen.pools[0] for seen in policy.seen}
-    first, second = by_time[960].nodes
+    # A round is made a second after a pod begins to wait.
+    first, second = by_time[951].nodes
     assert (first.stage, first.free_gpus) == (NodeStage.INITIALIZED, 0)
     # The second pod was bound at 950 and serves from 980 on.
     assert [pod.ready for pod in first.pods] == [True, False]
     assert (second.stage, second.ordered_seconds) == (NodeStage.ORDERED, 951)
-    assert by_time[960].demand_gpus == 4
+    assert by_time[951].demand_gpus == 4
     assert [pod.ready for pod in by_time[1200].nodes[0].pods] == [True, True]
     assert by_time[1080].nodes[1].stage is NodeStage.INITIALIZED
-    assert by_time[960].lead_time.boot_seconds == 100
-    assert by_time[960].workloads == (CHAT,)
+    assert by_time[951].lead_time.boot_seconds == 100
+    assert by_time[951].workloads == (CHAT,)
 
 
 def test_a_held_node_goes_in_karpenters_time_after_the_lease() -> None:
     run = cluster(service((0, 1), (1003, 0)), policy=hold(until=1501))
-    run.run(1525)
-    # It is held at 1080, while it is validated from 1070 to 1085, and from there the loop counts.
-    # The lease ends at 1501, the pass is at 1505, validated at 1520, gone at 1525.
+    run.run(1530)
+    # It is held at 1018, in the round 15 s after its pod. The lease ends at 1501, the pass is at
+    # 1510, validated at 1525, gone at 1530.
     assert run.nodes("p") == 1
-    run.run(1526)
+    run.run(1531)
     assert run.nodes("p") == 0
     idle = run.books["p"].idle_gpu_seconds
-    assert idle == {Reason.NONE: 1080 - 1003 + 1525 - 1501, Reason.FORECAST_HOLD: 1501 - 1080}
+    assert idle == {Reason.NONE: 1018 - 1003 + 1530 - 1501, Reason.FORECAST_HOLD: 1501 - 1018}
 
 
-def test_a_released_node_goes_at_once() -> None:
-    run = cluster(service((0, 1), (1003, 0)), policy=release(1080))
+def test_a_released_node_is_tainted_and_goes_in_the_next_round() -> None:
+    policy = release(1018, 1028)
+    run = cluster(service((0, 1), (1003, 0)), policy=policy)
     run.run(2000)
-    assert run.gpu_seconds("p") == 1085
+    assert [seen.now_seconds for seen in policy.seen][9:11] == [1018, 1028]
+    assert run.gpu_seconds("p") == 1033
+
+
+def test_a_node_that_has_not_been_empty_for_long_is_not_tainted_yet() -> None:
+    # The round at 1080 is 4 s after its pod; the next one is at 1091.
+    run = cluster(service((0, 1), (1076, 0)), policy=release(1080, 1091, 1101))
+    run.run(2000)
+    assert run.gpu_seconds("p") == 1106
+
+
+def test_a_tainted_node_takes_no_pods_until_a_round_keeps_it() -> None:
+    # Tainted at 1018. A pod comes at 1020, and the round at 1023 takes the taint off.
+    run = cluster(service((0, 1), (1003, 0), (1020, 1)), policy=release(1018))
+    run.run(1500)
+    assert run.waits[CHAT].seconds == [3]
+    assert run.nodes("p") == 1
+
+
+def test_rounds_are_five_seconds_apart_at_least() -> None:
+    policy = Scripted()
+    cluster(service((0, 0), (500, 1), (503, 2), (504, 3)), policy=policy).run(600)
+    assert [seen.now_seconds for seen in policy.seen] == [0, 120, 240, 360, 480, 501, 506]
+
+
+def test_a_pod_that_waits_no_longer_is_seen_after_a_while() -> None:
+    policy = Scripted()
+    cluster(service((0, 0), (500, 1), (540, 0)), policy=policy).run(600)
+    assert [seen.now_seconds for seen in policy.seen][5:] == [501, 555]
 
 
 def test_the_pods_of_a_released_node_are_made_again() -> None:

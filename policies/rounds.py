@@ -1,0 +1,60 @@
+"""When a round of decisions on nodes is made, in the controller and in the replay alike.
+
+A round is made each two minutes, and in between when something has changed: at once when a pod
+begins to wait, and a while after one has left its node or waits no longer. Not at once then: a pod
+that is replaced is gone for a moment before the next one waits, and a round in that moment would
+let its node go. A node that is let go gets a taint and is looked at again, which is a round too.
+"""
+
+from math import floor, inf
+from typing import Final
+
+ROUND_SECONDS: Final = 120.0
+URGENT_SECONDS: Final = 5.0
+"""The least time between two rounds: pods of one burst come one after the other."""
+EMPTY_SECONDS_MIN: Final = 15.0
+"""From the moment that a node has no pod to the taint, and from the end of a pod's wait to the next
+round: the pod that takes the place of another is bound by then. The longest back-off of
+kube-scheduler is 10 s."""
+SETTLE_SECONDS: Final = 10.0
+"""From the taint to the delete: a pod that kube-scheduler was about to bind is bound by then."""
+
+
+_NOISE_SECONDS: Final = 1e-3
+"""Timers end so much too early."""
+
+
+class RoundTimes:
+    """When the next round is due. Times are of one clock, in seconds."""
+
+    def __init__(self, round_seconds: float = ROUND_SECONDS) -> None:
+        self._round_seconds = round_seconds
+        self._last_seconds = -inf
+        self._regular_seconds = inf
+        self._asked: set[float] = set()
+
+    def left_seconds(self, now_seconds: float) -> float:
+        """Until the next one is to begin; 0 = it is due."""
+        left = self.due_seconds - now_seconds
+        return left if left > _NOISE_SECONDS else 0.0
+
+    @property
+    def due_seconds(self) -> float:
+        """When the next one is to begin, unless something is asked for meanwhile."""
+        soonest = self._last_seconds + URGENT_SECONDS
+        return max(soonest, min(self._regular_seconds, min(self._asked, default=inf)))
+
+    def ask(self, at_seconds: float) -> None:
+        """Have a round at that moment, or soon after it."""
+        self._asked.add(at_seconds)
+
+    def begun(self, now_seconds: float) -> None:
+        """A round has begun, and seen all that was asked for until then.
+
+        Regular rounds keep their times, whatever is made in between: forecasts go by them.
+        """
+        self._last_seconds = now_seconds
+        before = now_seconds if self._regular_seconds == inf else self._regular_seconds
+        passed = floor((now_seconds + _NOISE_SECONDS - before) / self._round_seconds) + 1
+        self._regular_seconds = before + max(0, passed) * self._round_seconds
+        self._asked = {at for at in self._asked if at > now_seconds + _NOISE_SECONDS}
