@@ -1,9 +1,10 @@
 """When a round of decisions on nodes is made, in the controller and in the replay alike.
 
-A round is made each two minutes, and in between when something has changed: at once when a pod
-begins to wait, and a while after one has left its node or waits no longer. Not at once then: a pod
-that is replaced is gone for a moment before the next one waits, and a round in that moment would
-let its node go. A node that is let go gets a taint and is looked at again, which is a round too.
+A round is made each two minutes, where a step of the forecasts begins, and in between when there is
+news: at once when a pod begins to wait, and a while after one has left its node or waits no
+longer. Not at once then: a pod that is replaced is gone for a moment before the next one waits, and
+a round in that moment would let its node go. A node that is let go gets a taint and is looked at
+again, which is a round too.
 """
 
 from math import floor, inf
@@ -25,7 +26,7 @@ _NOISE_SECONDS: Final = 1e-3
 
 
 class RoundTimes:
-    """When the next round is due. Times are of one clock, in seconds."""
+    """When the next round is due. Times are of one clock, in seconds, unless another is named."""
 
     def __init__(self, round_seconds: float = ROUND_SECONDS) -> None:
         self._round_seconds = round_seconds
@@ -44,17 +45,22 @@ class RoundTimes:
         soonest = self._last_seconds + URGENT_SECONDS
         return max(soonest, min(self._regular_seconds, min(self._asked, default=inf)))
 
-    def ask(self, at_seconds: float) -> None:
+    def ask(self, at_seconds: float, now_seconds: float) -> None:
         """Have a round at that moment, or soon after it."""
-        self._asked.add(at_seconds)
+        asked = self._asked | {at_seconds}
+        # While no round can be made, many moments pass; one round sees all that was asked for.
+        past = {at for at in asked if at <= now_seconds}
+        self._asked = asked - past | ({min(past)} if past else set())
 
-    def begun(self, now_seconds: float) -> None:
+    def begun(self, now_seconds: float, grid_seconds: float) -> None:
         """A round has begun, and seen all that was asked for until then.
 
-        Regular rounds keep their times, whatever is made in between: forecasts go by them.
+        Args:
+            now_seconds: the moment.
+            grid_seconds: the same moment on the clock at whose multiples of a round's length the
+                steps of forecasts begin, and with them regular rounds, whatever is made in between.
         """
         self._last_seconds = now_seconds
-        before = now_seconds if self._regular_seconds == inf else self._regular_seconds
-        passed = floor((now_seconds + _NOISE_SECONDS - before) / self._round_seconds) + 1
-        self._regular_seconds = before + max(0, passed) * self._round_seconds
+        begun = floor((grid_seconds + _NOISE_SECONDS) / self._round_seconds)
+        self._regular_seconds = now_seconds + ((begun + 1) * self._round_seconds - grid_seconds)
         self._asked = {at for at in self._asked if at > now_seconds + _NOISE_SECONDS}

@@ -21,8 +21,9 @@ from foresail.controller.known_plans import KnownPlans
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.pod_watch import PodWatch
 from foresail.controller.policies_in_force import PoliciesInForce
-from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState, PlannedReplicas
+from foresail.controller.rounds import ClusterRound, ClusterRounds, PlannedReplicas
 from foresail.controller.run_watch import RunWatch
+from foresail.controller.state_writes import StateStore, StateWrites
 from foresail.controller.tuning_events import tuning_decisions
 from policies.reading.runs import GangEnds
 from policies.rounds import URGENT_SECONDS, RoundTimes
@@ -37,7 +38,11 @@ STUCK_SECONDS: Final = 600.0
 """Without an attempt at a round, after which the process counts as stuck."""
 CLOCK_STEP_SECONDS: Final = 30.0
 """A smaller step of the wall clock changes nothing that counts in minutes."""
-_SETTLE_SECONDS: Final = 1.0
+BURST_SECONDS: Final = 1.0
+"""News of pods that come within it are looked at together."""
+AFTER_STEP_SECONDS: Final = 0.5
+"""From the begin of a forecasts' step to its regular round: the wall clock may be slewed while the
+round is waited for, and a round of a moment before would be one of the step before."""
 
 
 class RoundExecutor(Protocol):
@@ -51,14 +56,6 @@ class RoundExecutor(Protocol):
         Returns:
             The UIDs of NodeClaims whose start was called off.
         """
-        ...
-
-
-class StateStore(Protocol):
-    """Keeps the state over restarts."""
-
-    def write(self, state: ControllerState) -> None:
-        """Raises `OSError` where it cannot."""
         ...
 
 
@@ -101,6 +98,7 @@ class Controller:
         self._wall_time = WallTime(clocks.wall, clocks.steady)
         self._times = RoundTimes()
         self._asked = asyncio.Event()
+        self._writes = StateWrites(rounds, connections.store, clocks.steady)
         self._pod_watch = PodWatch()
         self._tried_seconds = clocks.steady()
         self.last: ClusterRound | None = None
@@ -140,15 +138,12 @@ class Controller:
         return found
 
     async def run(self) -> None:
-        """Make rounds for good."""
-        while True:
-            began = self._clocks.steady()
-            if not await self.attempt():
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            self._times.begun(began)
-            await asyncio.sleep(URGENT_SECONDS)
-            await self._until_due()
+        """Make rounds for good; the state is written at the end."""
+        try:
+            while True:
+                await self._round_or_retry()
+        finally:
+            self._writes.at_end()
 
     async def watch_pods(self) -> None:
         """Ask for rounds by what becomes of pods and taints."""
@@ -158,7 +153,7 @@ class Controller:
             mirror.news.clear()
             for within in self._pod_watch.see(mirror.cluster, self._clocks.wall()):
                 self._ask(within)
-            await asyncio.sleep(_SETTLE_SECONDS)
+            await asyncio.sleep(BURST_SECONDS)
 
     async def attempt(self) -> bool:
         """Try to make a round; whether one was made."""
@@ -180,7 +175,7 @@ class Controller:
         if self._connections.runs is not None:
             self._connections.runs.take(made, leads=self.leading)
         self._counts.labels(await self._carried_out(made, stepped=stepped)).inc()
-        self._keep()
+        self._writes.after_round()
         return made
 
     def unreadable(self) -> str | None:
@@ -191,8 +186,19 @@ class Controller:
             why = f"policies: {policies.stale or 'not read yet'}"
         return why
 
+    async def _round_or_retry(self) -> None:
+        """Make a round, rest for as long as it took, and wait until the next one is due."""
+        began, wall = self._clocks.steady(), self._clocks.wall()
+        if not await self.attempt():
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        self._times.begun(began, wall - AFTER_STEP_SECONDS)
+        await asyncio.sleep(max(URGENT_SECONDS, self._clocks.steady() - began))
+        await self._until_due()
+
     def _ask(self, within_seconds: float) -> None:
-        self._times.ask(self._clocks.steady() + within_seconds)
+        now = self._clocks.steady()
+        self._times.ask(now + within_seconds, now)
         self._asked.set()
 
     async def _until_due(self) -> None:
@@ -240,11 +246,3 @@ class Controller:
             return False
         log.warning("wall_clock_set", by_seconds=round(step, 1))
         return True
-
-    def _keep(self) -> None:
-        if self._connections.store is None:
-            return
-        try:
-            self._connections.store.write(self._rounds.state)
-        except OSError as error:
-            log.warning("state_not_written", why=error.strerror or str(error))

@@ -85,6 +85,13 @@ class ClusterRounds:
             planning=self._planning.state, startups=self._startups, costs=self._costs
         )
 
+    @property
+    def lasting(self) -> object:
+        """What a crash must not lose, to compare with what it was before."""
+        starting = self._startups.nodes.starting
+        called_off = frozenset(uid for uid, one in starting.items() if one.called_off)
+        return self._planning.lasting, called_off
+
     def make(
         self,
         cluster: Cluster,

@@ -147,6 +147,11 @@ class NodePlanning:
             tuned=self._tuned,
         )
 
+    @property
+    def lasting(self) -> object:
+        """What a crash must not lose, to compare with what it was before."""
+        return self._decisions.pools, self._tuned
+
     def learn(self, at_seconds: float, gpus: Mapping[str, float]) -> None:
         """Take the demand of pools in GPUs at a past moment, the oldest first."""
         self._demands.take(at_seconds, gpus)

@@ -99,7 +99,7 @@ class Cluster:
             add(gang.created_seconds, Turn.DEMAND, partial(self._create_gang, gang))
         self._make_ready(now)
         if self._rounds is not None:
-            self._rounds.ask(now)
+            self._rounds.ask(now, now)
 
     def _make_ready(self, now: float) -> None:
         """The pods of the beginning run, each pool's nodes of the beginning are empty or used."""
@@ -145,6 +145,7 @@ class Cluster:
                 disruption=self._disruption,
                 provisioning=self._provisioning,
             ),
+            begin_seconds=self.settings.begin_seconds,
             round_seconds=self.settings.round_seconds,
         )
 

@@ -42,33 +42,35 @@ class Rounds:
         live: Live,
         records: Records,
         doing: Doing,
+        begin_seconds: float,
         round_seconds: float,
     ) -> None:
         self._policy = policy
         self._live = live
         self._records = records
         self._doing = doing
+        self._begin_seconds = begin_seconds
         self._times = RoundTimes(round_seconds)
         self._planned_seconds = inf
 
-    def ask(self, at_seconds: float) -> None:
+    def ask(self, at_seconds: float, now_seconds: float) -> None:
         """Have a round at that moment, or soon after it."""
-        self._times.ask(at_seconds)
+        self._times.ask(at_seconds, now_seconds)
         self._plan_next()
 
     def pods_wait(self, now_seconds: float) -> None:
         """Pods begin to wait."""
-        self.ask(now_seconds + _SEEN_SECONDS)
+        self.ask(now_seconds + _SEEN_SECONDS, now_seconds)
 
     def pod_gone(self, now_seconds: float) -> None:
         """A pod waits no longer without a node, or has left a node empty."""
-        self.ask(now_seconds + EMPTY_SECONDS_MIN)
+        self.ask(now_seconds + EMPTY_SECONDS_MIN, now_seconds)
 
     def make(self, now_seconds: float) -> None:
         """Make a round, unless it was moved."""
         if self._times.left_seconds(now_seconds):
             return
-        self._times.begun(now_seconds)
+        self._times.begun(now_seconds, now_seconds - self._begin_seconds)
         self._planned_seconds = inf
         for plan in self._policy.decide(self._records.situation(now_seconds)).pools:
             if plan.act:
@@ -120,12 +122,12 @@ class Rounds:
         if tainted is None:
             left = node.empty_since_seconds + EMPTY_SECONDS_MIN - now
             if left > 0:
-                self.ask(now + left)
+                self.ask(now + left, now)
                 return
             tainted = now
         node.tainted_seconds = tainted
         settled = tainted + SETTLE_SECONDS
         if now < settled:
-            self.ask(settled)
+            self.ask(settled, now)
         else:
             self._doing.let_go(node, now)

@@ -13,12 +13,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from typing_extensions import override
 
+from fleet.cluster.follow.mirror import Mirror
 from fleet.cluster.reading import Cluster
 from foresail.controller.controller import Connections, Controller
 from foresail.controller.lever_executor import LeverExecutor, Levers
 from foresail.controller.metrics import ControllerCollector
 from foresail.controller.nightly_tuning import NightlyTuning
 from foresail.controller.node_events import NodeEvents
+from foresail.controller.policies_in_force import PoliciesInForce
 from foresail.controller.process import CLOCKS
 from foresail.controller.rounds import ClusterRounds, PlannedReplicas
 from foresail.controller.tuning_worker import choose_apart
@@ -89,7 +91,8 @@ def controller() -> LabelledRegistry:
     registry = LabelledRegistry()
     rounds = ClusterRounds(KNOWN)
     made = rounds.make(Cluster(name="test"), (), PlannedReplicas(), NOW)
-    Controller(rounds, cast(Connections, None), CLOCKS, registry)
+    connections = Connections(mirror=Mirror("test"), policies=PoliciesInForce(None))
+    Controller(rounds, connections, CLOCKS, registry)
     registry.register(ControllerCollector(lambda: made, lambda: True))
     registry.register(CertificateEnds({}))
     registry.register(LimitCollector())

@@ -18,6 +18,7 @@ from foresail.controller.known_plans import KnownPlans
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.policies_in_force import PoliciesInForce, PolicyObject
 from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState
+from policies.planning.demand import STEP_SECONDS
 from policies.policy.schema import CapacityPolicy
 from tests.foresail.controller.memory_leases import LeasesView, MemoryLeases
 from tests.policies.test_assess import KNOWN, NOW, Json
@@ -46,6 +47,19 @@ class NotedRounds:
         self.rounds.append(round_)
         self.seconds.append(asyncio.get_running_loop().time())
         return self.calls_off
+
+
+@dataclass
+class KeptStates:
+    """Keeps each state that is written."""
+
+    states: list[ControllerState] = field(default_factory=list)
+    fails: OSError | None = None
+
+    def write(self, state: ControllerState) -> None:
+        if self.fails is not None:
+            raise self.fails
+        self.states.append(state)
 
 
 @dataclass
@@ -119,6 +133,7 @@ async def stage(
     plans: KnownPlans | None = None,
     state: ControllerState | None = None,
     acts: bool = True,
+    store: KeptStates | None = None,
 ) -> AsyncIterator[Stage]:
     """A controller that runs.
 
@@ -128,12 +143,14 @@ async def stage(
         plans: that it hears.
         state: that it begins with.
         acts: whether it has executor.
+        store: where it writes its state.
     """
     mirror = Mirror("test", kinds=ALL_KINDS)
     registry, policies = CollectorRegistry(), PoliciesInForce(None)
     executor, posted = NotedRounds(), NotedEvents()
     made: list[Stage] = []
-    begin = clock()
+    # The first round is at the begin of a forecasts' step, so that the next is two minutes later.
+    begin = clock() - (STEP_SECONDS - NOW % STEP_SECONDS) - 1
 
     def wall() -> float:
         return NOW - begin + clock() + (made[0].wall_off if made else 0.0)
@@ -148,6 +165,7 @@ async def stage(
         election=election,
         executor=executor if acts else None,
         events=NodeEvents(posted, registry),
+        store=store,
     )
     controller = Controller(rounds, connections, Clocks(steady=clock, wall=wall), registry)
     made.append(

@@ -1,6 +1,7 @@
 """When the controller makes rounds, what it carries out, and what becomes of faults."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -14,7 +15,7 @@ from policies.planning.demand import STEP_SECONDS
 from policies.planning.node_planning import NodePlanning
 from policies.rounds import EMPTY_SECONDS_MIN, SETTLE_SECONDS
 from tests.foresail.controller.memory_leases import MemoryLeases
-from tests.foresail.controller.stage import Stage, acting, clock, stage
+from tests.foresail.controller.stage import KeptStates, Stage, acting, clock, stage
 from tests.policies.test_assess import NOW, Json, claim, pod
 from tests.policies.test_node_planning import CHATS, held, two_nodes
 
@@ -45,10 +46,49 @@ async def test_a_round_is_made_as_soon_as_all_is_read_and_then_each_two_minutes(
         assert one.controller.last is None
         begun(one)
         await asyncio.sleep(6)
-        begin = one.executor.seconds[0]
-        assert begin <= 36
+        assert one.executor.seconds[0] <= 36
         await asyncio.sleep(600)
-        assert [round(at - begin) for at in one.executor.seconds] == [0, 120, 240, 360, 480, 600]
+        regular = one.executor.seconds[1:]
+        assert [round(second - first) for first, second in pairwise(regular)] == [120] * 4
+
+
+async def test_regular_rounds_begin_with_the_steps_of_forecasts_also_after_others() -> None:
+    async with stage() as one:
+        await asyncio.sleep(47)
+        begun(one)
+        await asyncio.sleep(150)
+        one.put(Kind.POD, pod("new", 8, **CHATS))
+        await asyncio.sleep(300)
+        into = [round(made.at_seconds % STEP_SECONDS, 1) for made in one.executor.rounds]
+        assert [at for at in into if at != 0.5] == [into[0], into[2]]
+        assert len(into) == 6
+
+
+async def test_with_pods_that_come_and_go_it_rests_as_long_as_a_round_takes() -> None:
+    async with stage() as one:
+        one.executor.takes_seconds = 20.0
+        begun(one)
+        await asyncio.sleep(30)
+        for at in range(300):
+            one.put(Kind.POD, pod(f"new-{at}", 8, **CHATS))
+            await asyncio.sleep(1)
+        ends = one.executor.seconds
+        assert len(ends) >= 6
+        assert all(second - first >= 40 for first, second in pairwise(ends))
+
+
+async def test_with_pods_that_come_and_go_the_state_is_not_written_each_round() -> None:
+    store = KeptStates()
+    async with stage(store=store) as one:
+        begun(one)
+        for at in range(600):
+            one.put(Kind.POD, pod(f"new-{at}", 8, **CHATS))
+            await asyncio.sleep(1)
+        assert len(one.executor.rounds) >= 100
+        assert 6 <= len(store.states) <= 12
+        await asyncio.sleep(20)
+        learned = one.rounds.state
+    assert store.states[-1] == learned
 
 
 async def test_a_pod_that_waits_for_gpus_is_answered_at_once_and_a_burst_once() -> None:
