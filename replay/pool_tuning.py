@@ -76,6 +76,19 @@ def start_up_of(lead_time: LeadTime) -> NodeStartUp:
     )
 
 
+def changes_of(pods: Floats, begin_seconds: float) -> tuple[tuple[float, int], ...]:
+    """(since when, how many) pods, each change in the middle between two rounds.
+
+    Args:
+        pods: at each round from the beginning on. A value is the largest since the round before, so
+            the change to it was somewhere between the two; it is taken to have been in the middle,
+            where a node can be empty before a forecast knows why.
+        begin_seconds: of the first.
+    """
+    at = (begin_seconds + max(0.0, place - 0.5) * ROUND_SECONDS for place in range(len(pods)))
+    return tuple(zip(at, (int(count) for count in pods.tolist()), strict=True))
+
+
 def _each_round(given: TuningInput) -> Floats:
     """Demand each round up to the choice, from the first one that is known; NaN = unknown."""
     known = {
@@ -114,10 +127,7 @@ def _held(gpus: Floats) -> Floats:
 def _settings(given: TuningInput, pods: Floats, begin_seconds: float) -> ClusterSettings:
     service = Service(
         workload=Workload(kind="Deployment", namespace="replay", name=_POOL),
-        replicas=tuple(
-            (begin_seconds + place * ROUND_SECONDS, int(count))
-            for place, count in enumerate(pods.tolist())
-        ),
+        replicas=changes_of(pods, begin_seconds),
         pools=(_POOL,),
         gpus_per_pod=given.gpus_per_pod,
     )

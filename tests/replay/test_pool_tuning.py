@@ -11,7 +11,7 @@ from policies.rules.constants import RuleConstants
 from policies.situation import LeadTime
 from replay.cluster.settings import NodeStartUp
 from replay.node_tuning import HOLD_FACTORS, ORDER_FACTORS
-from replay.pool_tuning import choose_for_pool, start_up_of
+from replay.pool_tuning import changes_of, choose_for_pool, start_up_of
 
 STEP, DAY = 120, 86_400
 NIGHT = 1_767_668_400.0
@@ -71,6 +71,13 @@ def test_without_enough_to_go_by_there_is_no_choice(gpus: list[float | None], wh
     assert isinstance(found, NoChoice)
     assert found.at_seconds == NIGHT
     assert why in found.why
+
+
+def test_demand_changes_between_two_rounds_so_that_a_node_is_empty_before_a_forecast_knows() -> (
+    None
+):
+    changes = changes_of(np.array([2.0, 2.0, 5.0, 1.0]), 1200.0)
+    assert changes == ((1200.0, 2), (1260.0, 2), (1380.0, 5), (1500.0, 1))
 
 
 def test_a_demand_that_never_changes_moves_nothing() -> None:
