@@ -7,9 +7,9 @@ forecasts (Yakowitz 1987). Samples from all other minutes have the weight of `PR
 what was never seen at this minute has some chance left, as under a Dirichlet prior. Minutes without
 measurements are no samples: an outage is no evidence that nothing happens.
 
-A change is counted from a level, not from the newest value: the noise of one minute would move all
-quantiles of that minute. The level is the last value or an exponentially weighted mean of the last
-steps, the one that was nearest to what followed the samples.
+A change is counted from a baseline, not from the newest value alone: the noise of one minute would
+move all quantiles of that minute. The baseline is the last value or an exponentially weighted mean
+of the last steps, the one that was nearest to what followed the samples.
 """
 
 from dataclasses import dataclass
@@ -37,15 +37,16 @@ PRIOR_SAMPLES = 2.0
 """The samples from other minutes weigh as much as so many near ones."""
 SAMPLES_TRUSTED = 4.0
 """At so many samples as alike as can be the forecast is half of what they say."""
-LEVEL_MEAN = 10
-LEVEL_MIN = 0.05
+LIKENESS_MEAN = 10
+"""Place among `Past.ewma` of the mean demand."""
+LIKENESS_SHARE = 0.05
 """Of the mean demand, added to both before their ratio is taken, so that a demand of 0 has one."""
-LEVEL_STEPS = 8
-"""That a level is the mean of, at most."""
+BASELINE_STEPS = 8
+"""That a baseline is the mean of, at most."""
 STEP_WEIGHTS = (0.0, 0.4, 0.8)
-"""Of a step in a level, over that of the step after it; the first level is the last value."""
-LEVEL_HORIZON = 1
-"""Place of the horizon at which levels are compared: some steps ahead, so that a level that lags
+"""Of a step in a baseline, over that of the step after it; the first one is the last value."""
+BASELINE_HORIZON = 1
+"""Place of the horizon at which baselines are compared: some steps ahead, so that one that lags
 behind a burst loses, and more than one, which another step of the same noise would decide."""
 
 Singles = npt.NDArray[np.float32]
@@ -69,7 +70,7 @@ class _Ahead:
 
     lags: Indices
     before: Indices
-    """Lags of the steps that a level is the mean of, shape (`LEVEL_STEPS`, samples)."""
+    """Lags of the steps that a baseline is the mean of, shape (`BASELINE_STEPS`, samples)."""
     after: Indices
     """Lags of the outcomes; 0 where there is none yet."""
     ended: npt.NDArray[np.bool_]
@@ -94,7 +95,7 @@ class SameMinute:
             otherwise: the quantiles while there are too few samples, of the same shape.
         """
         samples = self._samples
-        oldest = min(past.step, RECENT_STEPS - 1) - (LEVEL_STEPS - 1)
+        oldest = min(past.step, RECENT_STEPS - 1) - (BASELINE_STEPS - 1)
         known = int(samples.lags.searchsorted(oldest, side="right"))
         if not known:
             return otherwise.copy()
@@ -105,8 +106,8 @@ class SameMinute:
             ended, near, other = ended & counted, near * counted, other * counted
         recent = past.tail(RECENT_STEPS)  # newest first: a lag is its place
         after = recent.take(samples.after[:, :known])
-        judged = min(LEVEL_HORIZON, len(after) - 1)
-        now, then = _level(recent, samples.before[:, :known], after[judged], ended[judged])
+        judged = min(BASELINE_HORIZON, len(after) - 1)
+        now, then = _baseline(recent, samples.before[:, :known], after[judged], ended[judged])
         alike = _likeness(then, now, past)
         mass, total = near @ alike, other @ alike
         prior = PRIOR_SAMPLES / np.maximum(total, 1e-9)
@@ -151,7 +152,7 @@ def _ahead_of(step_seconds: float, horizons_steps: tuple[int, ...]) -> _Ahead:
     ended = ahead <= samples.lags
     return _Ahead(
         lags=samples.lags,
-        before=shared_constant(samples.lags + np.arange(LEVEL_STEPS)[:, None]),
+        before=shared_constant(samples.lags + np.arange(BASELINE_STEPS)[:, None]),
         after=shared_constant(np.maximum(samples.lags - ahead, 0)),
         ended=shared_constant(ended),
         near=shared_constant(ended * samples.weight),
@@ -160,31 +161,31 @@ def _ahead_of(step_seconds: float, horizons_steps: tuple[int, ...]) -> _Ahead:
 
 
 def _step_weights() -> Singles:
-    """Of the steps in each level, shape (levels, `LEVEL_STEPS`), newest first."""
-    weights = np.array(STEP_WEIGHTS)[:, None] ** np.arange(LEVEL_STEPS)
+    """Of the steps in each baseline, shape (baselines, `BASELINE_STEPS`), newest first."""
+    weights = np.array(STEP_WEIGHTS)[:, None] ** np.arange(BASELINE_STEPS)
     return shared_constant((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
-_LEVELS = _step_weights()
+_BASELINES = _step_weights()
 
 
-def _level(
+def _baseline(
     recent: Singles, before: Indices, after: Singles, ended: npt.NDArray[np.bool_]
 ) -> tuple[float, Floats]:
-    """The level now and those at the samples, by the mean that was nearest to what followed.
+    """The baseline now and those at the samples, by the mean that was nearest to what followed.
 
     Args:
         after: what followed, at one horizon.
     """
-    then = _LEVELS @ recent.take(before)
+    then = _BASELINES @ recent.take(before)
     best = int((np.abs(after - then) @ ended).argmin())
-    now = float(_LEVELS[best] @ recent[:LEVEL_STEPS])
+    now = float(_BASELINES[best] @ recent[:BASELINE_STEPS])
     return now, then[best].astype(np.float64)
 
 
 def _likeness(then: Floats, now: float, past: Past) -> Floats:
     """The square of the smaller over the larger of demand then and now; 1 = alike."""
-    least = LEVEL_MIN * float(past.ewma[LEVEL_MEAN]) + 1e-9
+    least = LIKENESS_SHARE * float(past.ewma[LIKENESS_MEAN]) + 1e-9
     was, here = then + least, now + least
     alike: Floats = np.minimum(was, here) / np.maximum(was, here)
     return alike * alike
