@@ -230,7 +230,7 @@ def _books(busy: float) -> pb.Books:
 
 def cluster_round(nodes: int = NODES) -> ClusterRound:
     """One round of a cluster whose nodes are partly used, under the policy `balanced`."""
-    return first_round(records(nodes))
+    return next_round(begun_rounds(), records(nodes))
 
 
 def records(nodes: int) -> dict[Kind, tuple[Record, ...]]:
@@ -241,11 +241,17 @@ def records(nodes: int) -> dict[Kind, tuple[Record, ...]]:
     }
 
 
-def first_round(read: Mapping[Kind, Sequence[Record]]) -> ClusterRound:
-    """A round of a controller that has just begun."""
-    known = Known(catalogue=catalogue(), prices=price_list(None))
-    cluster = Cluster.of("prod-eu", read)
-    return ClusterRounds(known).make(cluster, (policy("balanced"),), PlannedReplicas(), NOW)
+def begun_rounds() -> ClusterRounds:
+    """The rounds of a controller that has just begun."""
+    return ClusterRounds(Known(catalogue=catalogue(), prices=price_list(None)))
+
+
+def next_round(
+    rounds: ClusterRounds, read: Mapping[Kind, Sequence[Record]], *, after_seconds: float = 0.0
+) -> ClusterRound:
+    """The first one, or one that comes so long after it."""
+    cluster, now = Cluster.of("prod-eu", read), NOW + after_seconds
+    return rounds.make(cluster, (policy("balanced"),), PlannedReplicas(), now)
 
 
 def _objects(count: int) -> dict[Kind, list[Json]]:

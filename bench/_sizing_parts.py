@@ -5,20 +5,21 @@ import pickle
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import perf_counter, process_time
+from time import process_time
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from typing_extensions import override
 
 from bench import decisions
-from bench._console_fleet import first_round, fleet, records
+from bench._console_fleet import begun_rounds, fleet, next_round, records
 from bench._decisions_workloads import EPOCH, lived
 from bench._rpc_calls import bench_object
 from bench._rpc_source import prometheus
 from bench.forecast_state import lived_through, resident_mib, restored
 from foresail.console.fleet_html import nodes_html, summary_html, workloads_html
 from foresail.console.listing import Asked
+from foresail.controller.state_folder import StateFolder
 from foresail.explain.decision_log import Bounds
 from foresail.serve.exported import WorkloadSnapshot
 from foresail.serve.link import Published
@@ -37,6 +38,7 @@ Figures = Mapping[str, float]
 _SERIES_OF_A_WORKLOAD: Final = 2
 _LOOK_SECONDS: Final = 15.0
 _LOOKS_A_MINUTE: Final = 4
+_NEXT_ROUND_SECONDS: Final = 5.0
 
 
 class _States(NoStates):
@@ -157,16 +159,30 @@ def console(workloads: int, *, hours: float) -> Figures:
 
 
 def controller(nodes: int) -> Figures:
-    """A round of the controller over nodes of eight GPUs that are nearly full."""
+    """Rounds of the controller over nodes of eight GPUs that are nearly full.
+
+    The later one is that of 5 s after the first, as pods that come and go call for it.
+    """
     before = resident_mib()
-    read = records(nodes)
+    read, rounds = records(nodes), begun_rounds()
     held = resident_mib() - before
-    begun, wall = process_time(), perf_counter()
-    made = first_round(read)
-    spent, wall = process_time() - begun, perf_counter() - wall
+    begun = process_time()
+    made = next_round(rounds, read)
+    spent = process_time() - begun
+    results = resident_mib() - before - held
     assert len(made.cluster.nodes) == nodes
+    begun = process_time()
+    next_round(rounds, read, after_seconds=_NEXT_ROUND_SECONDS)
+    later = process_time() - begun
+    with tempfile.TemporaryDirectory() as folder:
+        kept = StateFolder(Path(folder), made.cluster.name)
+        begun = process_time()
+        kept.write(rounds.state)
+        written = process_time() - begun
     return {
         "controller: a round, CPU ms": 1000 * spent,
+        "controller: a later round, CPU ms": 1000 * later,
+        "controller: a write of the state, CPU ms": 1000 * written,
         "controller: objects read, KiB": KIB * held,
-        "controller: a round's results, KiB": KIB * (resident_mib() - before - held),
+        "controller: a round's results, KiB": KIB * results,
     }

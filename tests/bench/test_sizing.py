@@ -19,7 +19,7 @@ def test_each_part_tells_figures_of_its_own_size() -> None:
     assert large["state of the plan, KiB"] > 0
 
     assert reads(2)["CPU of reading, a minute, ms"] > 0
-    assert controller(8)["controller: a round, CPU ms"] > 0
+    assert min(list(controller(8).values())[:3]) > 0  # two rounds, and a write of the state
     assert console(30, hours=0.05)["console: HTML of the page, KiB (25 rows)"] > 10
 
 
