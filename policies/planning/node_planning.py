@@ -188,8 +188,9 @@ class NodePlanning:
         kept = _kept(given.cluster)
         last = self._spending.at_seconds
         if last is not None and abs(now - last) > GAP_SECONDS:
-            # Nodes that were empty then may have been used since.
+            # Nodes that were empty then may have been used since, and nobody saw that.
             self._seen = NodesSeen()
+            given = replace(given, emptied_seconds={})
         assessment = self._assessed(given)
         self._seen = assessment.seen
         self._usual_pools = usual_pools_of(assessment, self._usual_pools, now)
