@@ -75,13 +75,13 @@ def test_a_policy_sees_nodes_and_pods_as_production_shows_them() -> None:
 def test_a_held_node_goes_in_karpenters_time_after_the_lease() -> None:
     run = cluster(service((0, 1), (1003, 0)), policy=hold(until=1501))
     run.run(1530)
-    # It is held at 1018, in the round 15 s after its pod. The lease ends at 1501, the pass is at
+    # It is held at 1033, in the round 30 s after its pod. The lease ends at 1501, the pass is at
     # 1510, validated at 1525, gone at 1530.
     assert run.nodes("p") == 1
     run.run(1531)
     assert run.nodes("p") == 0
     idle = run.books["p"].idle_gpu_seconds
-    assert idle == {Reason.NONE: 1018 - 1003 + 1530 - 1501, Reason.FORECAST_HOLD: 1501 - 1018}
+    assert idle == {Reason.NONE: 1033 - 1003 + 1530 - 1501, Reason.FORECAST_HOLD: 1501 - 1033}
 
 
 def test_a_released_node_is_tainted_and_goes_in_the_next_round() -> None:
