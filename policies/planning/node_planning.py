@@ -169,7 +169,7 @@ class NodePlanning:
             past=self._demands.past(pool),
             until_seconds=until_seconds,
             gpus_per_node=state.gpus_per_node,
-            gpus_per_pod=usual_pod_gpus(state, self._usual_pools.values()),
+            gpus_per_pod=state.gpus_per_pod,
             lead_time=state.lead_time,
             consolidate_after_seconds=state.consolidate_after_seconds,
             static=state.static,
@@ -203,7 +203,13 @@ class NodePlanning:
         ]
         others = {one.pool.name: one.others_gpus for one in found}
         planned = planned_demand(given.planned, assessment, self._usual_pools)
-        pools = [_with_planned(one.pool, planned.gpus.get(one.pool.name)) for one in found]
+        pools = [
+            replace(
+                _with_planned(one.pool, planned.gpus.get(one.pool.name)),
+                gpus_per_pod=usual_pod_gpus(one.pool, self._usual_pools.values()),
+            )
+            for one in found
+        ]
         self._demands.take(now, {pool.name: pool.demand_gpus - others[pool.name] for pool in pools})
         pools = self._with_forecasts(given, assessment, pools, others)
         self._spend(given, pools, choice, kept)

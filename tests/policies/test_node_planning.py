@@ -81,6 +81,13 @@ def test_the_demand_of_a_reading_is_in_the_forecast() -> None:
     assert forecast.probability_of_reaching(16.0 - 2, 1) > 0.5  # it went there every 20 minutes
 
 
+def test_the_pods_of_a_pool_have_the_gpus_that_they_had_last() -> None:
+    planning, objects = NodePlanning(), two_nodes()
+    assert only(planning.plan(given(objects))).gpus_per_pod == 8
+    objects[Kind.POD] = []
+    assert only(planning.plan(given(objects, NOW + 120))).gpus_per_pod == 8
+
+
 @pytest.mark.parametrize(
     ("steps", "gpus"),
     [
