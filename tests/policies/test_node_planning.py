@@ -81,6 +81,25 @@ def test_the_demand_of_a_reading_is_in_the_forecast() -> None:
     assert forecast.probability_of_reaching(16.0 - 2, 1) > 0.5  # it went there every 20 minutes
 
 
+def test_in_a_phase_of_its_own_a_node_goes_once_a_forecast_knows_that_demand_fell() -> None:
+    """The first round of a step comes 1 s after its beginning, and the node is empty since 14 s
+    before: the forecast is of the highest reading since the one before, which saw it used."""
+    planning, begin = NodePlanning(), NOW - NOW % STEP_SECONDS
+    for step in range(120, 3, -1):
+        planning.learn(begin - step * STEP_SECONDS, {"h100": 8.0})
+    used, cheap = two_nodes(), policies(f"{ACT}, delayedMinuteWorth: {{gpuMinutes: 1}}")
+    used[Kind.POD].append(pod("y", 8, "b", **CHATS))
+    verdicts = []
+    for seconds in (-239, -119, -60, 1, 121):
+        objects = used if seconds < -14 else two_nodes()
+        emptied = {} if seconds < -14 else {"b": begin - 14}
+        found = planning.plan(
+            given(objects, begin + seconds, policies=cheap, emptied_seconds=emptied)
+        )
+        verdicts.append(found.plan.pools[0].nodes[1].verdict)
+    assert verdicts == [Verdict.LEAVE] * 4 + [Verdict.RELEASE]
+
+
 def test_the_pods_of_a_pool_have_the_gpus_that_they_had_last() -> None:
     planning, objects = NodePlanning(), two_nodes()
     assert only(planning.plan(given(objects))).gpus_per_pod == 8
