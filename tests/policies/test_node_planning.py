@@ -82,8 +82,10 @@ def test_the_demand_of_a_reading_is_in_the_forecast() -> None:
 
 
 def test_in_a_phase_of_its_own_a_node_goes_once_a_forecast_knows_that_demand_fell() -> None:
-    """The first round of a step comes 1 s after its beginning, and the node is empty since 14 s
-    before: the forecast is of the highest reading since the one before, which saw it used."""
+    """The first round of a step comes 1 s after its beginning, and 15 s after the node's last pod.
+
+    Its forecast is of the highest reading since the one before, which saw that pod.
+    """
     planning, begin = NodePlanning(), NOW - NOW % STEP_SECONDS
     for step in range(120, 3, -1):
         planning.learn(begin - step * STEP_SECONDS, {"h100": 8.0})
