@@ -1,13 +1,12 @@
 """Reads the past of a feed into a new tracker, which then replaces the one without a past.
 
-It reads small slices, so that the event loop waits for one slice at most, and none while the
-present is planned for. After an attempt that
+It reads small slices, so that the event loop waits for one slice at most. After an attempt that
 fails, the part read so far is kept, and the next attempt continues after it. A past that cannot be
 read costs accuracy until the forecast has learnt it, and nothing else.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -43,26 +42,17 @@ class PastReading:
     """Steps with usable metrics."""
     _rates: ServedRates = field(default_factory=ServedRates, init=False)
 
-    async def read(
-        self,
-        end_seconds: float,
-        *,
-        seconds_max: float,
-        between_slices: Callable[[], Awaitable[None]],
-    ) -> bool:
+    async def read(self, end_seconds: float, *, seconds_max: float) -> bool:
         """Continue up to `end_seconds`; False if the source failed or took too long."""
         try:
             async with asyncio.timeout(seconds_max):
-                await between_slices()
-                await self._read(end_seconds, between_slices)
+                await self._read(end_seconds)
         except (SourceError, TimeoutError) as error:
             log.warning("history_not_restored", steps=self.steps, error=str(error) or "too slow")
             return False
         return True
 
-    async def _read(
-        self, end_seconds: float, between_slices: Callable[[], Awaitable[None]]
-    ) -> None:
+    async def _read(self, end_seconds: float) -> None:
         async for observation in self.feed.history(
             start_seconds=self.next_seconds,
             end_seconds=end_seconds,
@@ -78,4 +68,3 @@ class PastReading:
             self.steps += 1
             if self.steps % _SLICE == 0:
                 await asyncio.sleep(0)
-                await between_slices()

@@ -101,31 +101,34 @@ class Looks:
         live.in_flight = True
         self._workloads.absorb_clock_step()
         live.due_at_seconds = self._wall.now()
-        _ = await self.look([live])
+        _ = await self.look([live], is_first=True)
 
-    async def look(self, lives: Sequence[LiveFeed]) -> tuple[WorkloadPlan, ...]:
+    async def look(
+        self, lives: Sequence[LiveFeed], *, is_first: bool = False
+    ) -> tuple[WorkloadPlan, ...]:
         """Look at feeds that are read together, and plan their workloads.
 
         Args:
             lives: of one group; the caller has set `in_flight`.
+            is_first: whether KEDA has no answer about them yet: they are planned for at once.
 
         Returns:
             The plan of each workload; none if the look was dropped or met a fault of Foresail.
         """
         try:
             with contained("feed_not_looked_at", _workloads_of(lives), self._metrics):
-                return await self._look(lives)
+                return await self._look(lives, is_first=is_first)
         finally:
             for live in lives:
                 live.in_flight = live.reading = False
         return ()
 
-    async def _look(self, lives: Sequence[LiveFeed]) -> tuple[WorkloadPlan, ...]:
-        first = lives[0]
-        slots = self._slots.of(first.source).looks
+    async def _look(self, lives: Sequence[LiveFeed], *, is_first: bool) -> tuple[WorkloadPlan, ...]:
+        namespace = _namespace_of(lives[0])
+        slots = self._slots.of(lives[0].source).looks
         if slots.locked():
             exceeded(Limit.LOOKS_AT_ONCE)
-        async with slots.slot(_namespace_of(first)):
+        async with slots.slot(namespace):
             lives = [live for live in lives if live.workloads]
             if not lives:
                 return ()  # forgotten while they waited
@@ -140,8 +143,9 @@ class Looks:
             answers = await self._read(lives, at)
         plans: list[WorkloadPlan] = []
         for live, answer in zip(lives, answers, strict=True):
-            # Where a pass takes longer than a period, looks that have ended are made again in time.
-            async with self._plan_turn.slot(_namespace_of(live), goes_on=live is not first):
+            # What has begun ends before more begins: where a pass over all takes longer than a
+            # period, those that are done are looked at in time.
+            async with self._plan_turn.slot(namespace, ahead=is_first or live is not lives[0]):
                 self._workloads.absorb_clock_step()
                 if clock_steps != self._wall.steps:
                     return tuple(plans)

@@ -46,7 +46,8 @@ class Restorer:
         """Restore nothing yet.
 
         Args:
-            until_planned: waits while feeds are planned for: the present comes before the past.
+            until_planned: waits while feeds are planned for, for some seconds at most: a past is
+                begun after the present, and by a planner that is always busy too.
         """
         self._settings = settings
         self._until_planned = until_planned
@@ -131,6 +132,7 @@ class Restorer:
             with live.waiting():
                 slot = self._slots.of(live.source).restores.slot(live.asked_at_seconds)
                 await stack.enter_async_context(slot)
+                await self._until_planned()
             return await self._read(live)
 
     async def _read(self, live: LiveFeed) -> bool:
@@ -142,9 +144,7 @@ class Restorer:
         past, live.since_restore = live.past, []
         try:
             whole = await past.read(
-                end - settings.step_seconds,
-                seconds_max=settings.restore_seconds_max,
-                between_slices=self._until_planned,
+                end - settings.step_seconds, seconds_max=settings.restore_seconds_max
             )
         finally:
             live_polls, live.since_restore = live.since_restore or [], None

@@ -16,7 +16,7 @@ class InTurn:
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._waiting: OrderedDict[str | None, deque[asyncio.Event]] = OrderedDict()
+        self._waiting: OrderedDict[str | None, _Line] = OrderedDict()
         """The namespace whose turn is next first."""
         self._one_is_free = asyncio.Event()
         self._one_is_free.set()
@@ -31,31 +31,28 @@ class InTurn:
             await self._one_is_free.wait()
 
     @asynccontextmanager
-    async def slot(self, namespace: str | None, *, goes_on: bool = False) -> AsyncIterator[None]:
+    async def slot(self, namespace: str | None, *, ahead: bool = False) -> AsyncIterator[None]:
         """Hold a slot.
 
         Args:
-            goes_on: whether it had one for the first part of its work: it comes before those of
-                its namespace that have not begun, or all would end at the same late time.
+            namespace: of the look.
+            ahead: whether it comes before those of its namespace that wait.
         """
         if self._free:
             self._free -= 1
             if not self._free:
                 self._one_is_free.clear()
         else:
-            await self._wait(namespace, goes_on=goes_on)
+            await self._wait(namespace, ahead=ahead)
         try:
             yield
         finally:
             self._give()
 
-    async def _wait(self, namespace: str | None, *, goes_on: bool) -> None:
+    async def _wait(self, namespace: str | None, *, ahead: bool) -> None:
         given = asyncio.Event()
-        waiting = self._waiting.setdefault(namespace, deque())
-        if goes_on:
-            waiting.appendleft(given)
-        else:
-            waiting.append(given)
+        line = self._waiting.setdefault(namespace, _Line())
+        (line.ahead if ahead else line.others).append(given)
         try:
             await given.wait()
         except asyncio.CancelledError:
@@ -66,8 +63,9 @@ class InTurn:
             raise
 
     def _leave(self, namespace: str | None, given: asyncio.Event) -> None:
-        self._waiting[namespace].remove(given)
-        if not self._waiting[namespace]:
+        line = self._waiting[namespace]
+        (line.ahead if given in line.ahead else line.others).remove(given)
+        if line.is_empty():
             del self._waiting[namespace]
 
     def _give(self) -> None:
@@ -75,10 +73,21 @@ class InTurn:
             self._free += 1
             self._one_is_free.set()
             return
-        namespace, waiting = self._waiting.popitem(last=False)
-        waiting.popleft().set()
-        if waiting:
-            self._waiting[namespace] = waiting  # behind the others
+        namespace, line = self._waiting.popitem(last=False)
+        (line.ahead or line.others).popleft().set()
+        if not line.is_empty():
+            self._waiting[namespace] = line  # behind the others
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """Those of one namespace that wait; in each part the first to come is the next."""
+
+    ahead: deque[asyncio.Event] = field(default_factory=deque)
+    others: deque[asyncio.Event] = field(default_factory=deque)
+
+    def is_empty(self) -> bool:
+        return not self.ahead and not self.others
 
 
 class NewestFirst:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from scaler.decision.answers import Reference
+from scaler.decision.answers import Answer, Reference
 from scaler.errors import SourceUnavailableError
 from scaler.serving.changes import Changes
 from scaler.serving.feeds import Binding
@@ -212,3 +212,32 @@ async def test_a_group_is_planned_for_to_its_end_before_others_begin() -> None:
 
     # The turn is given on before it is asked for again, so two of them go on side by side.
     assert planned == ["a1", "b1", "a2", "b2", "c1", "c2"]
+
+
+async def test_a_new_feed_is_planned_for_before_the_groups_that_have_not_begun() -> None:
+    feeds = {name: FakeFeed() for name in ("a", "b", "c", "new")}
+
+    def connect(_: Reference, trigger_spec: TriggerSpec) -> Binding:
+        model = trigger_spec.model
+        return binding(model, feeds[model], trigger_spec)
+
+    async with running(feeds, connect=connect) as site:
+        known = [site.ask(model) for model in "abc"]
+        await until(1)
+        for feed in feeds.values():
+            feed.prompt = 8000
+            feed.delay_seconds = 4  # those on the grid are read at 12 s
+        await until(8.5)
+        feeds["new"].delay_seconds = 3.5  # it is read at 12 s too, after the others
+        new, planned_before = site.ask("new"), list[int]()
+
+        def note(turns: int) -> None:
+            if not planned_before and isinstance(new.current(), Answer):
+                planned_before.append([replicas(one) for one in known].count(10))
+            if turns:
+                _ = asyncio.get_running_loop().call_soon(note, turns - 1)
+
+        _ = asyncio.get_running_loop().call_at(12, note, 40)
+        await until(13)
+
+    assert planned_before == [1]

@@ -1,9 +1,7 @@
 """Rates that no replicas can have served are no demand; a crowd is."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
@@ -184,7 +182,7 @@ async def test_a_jump_in_the_past_is_a_gap_in_the_forecasts_series() -> None:
         step_seconds=60.0,
         next_seconds=BEGIN,
     )
-    assert await past.read(BEGIN + 600, seconds_max=60, between_slices=partial(asyncio.sleep, 0))
+    assert await past.read(BEGIN + 600, seconds_max=60)
 
     prompt = [value for _, value in made[0].steps]
     assert prompt == [16_000] * 5 + [None] * 2 + [16_000] * 2

@@ -104,7 +104,7 @@ async def test_a_look_that_goes_on_comes_before_those_of_its_namespace_that_have
 
     async def of_parts(name: str) -> None:
         for part in range(3):
-            async with slots.slot("same", goes_on=part > 0):
+            async with slots.slot("same", ahead=part > 0):
                 order.append(name)
                 await asyncio.sleep(10.0)
 
@@ -114,7 +114,7 @@ async def test_a_look_that_goes_on_comes_before_those_of_its_namespace_that_have
         group.create_task(look(slots, "other", order))
 
     # The turn is given on before it is asked for again, so two of them go on side by side.
-    assert order == ["a", "b", "other", "b", "a", "b", "a", "c", "c", "c"]
+    assert order == ["a", "b", "other", "a", "b", "a", "b", "c", "c", "c"]
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["waiting", "just-given"])
