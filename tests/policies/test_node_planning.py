@@ -555,10 +555,10 @@ def test_after_a_long_gap_nodes_count_as_empty_from_now_on(gap: float, minutes: 
 def test_after_a_long_gap_what_was_seen_of_last_pods_before_it_does_not_count() -> None:
     """It may have been used meanwhile."""
     planning, emptied = NodePlanning(), {"b": NOW - 30}
-    planning.plan(given(two_nodes(), emptied_seconds=emptied))
-    for seconds in (3600, 3720):
-        found = planning.plan(given(two_nodes(), NOW + seconds, emptied_seconds=emptied))
-    (_, empty) = only(found).nodes
+    for seconds in (0, 3600):
+        planning.plan(given(two_nodes(), NOW + seconds, emptied_seconds=emptied))
+    later = planning.plan(given(two_nodes(), NOW + 3720, emptied_seconds=emptied))
+    (_, empty) = only(later).nodes
     assert empty.empty_since_seconds == NOW + 3600
 
 
