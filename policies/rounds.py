@@ -13,10 +13,11 @@ from typing import Final
 ROUND_SECONDS: Final = 120.0
 URGENT_SECONDS: Final = 5.0
 """The least time between two rounds: pods of one burst come one after the other."""
-EMPTY_SECONDS_MIN: Final = 15.0
+EMPTY_SECONDS_MIN: Final = 30.0
 """From the moment that a node has no pod to the taint, and from the end of a pod's wait to the next
-round: the pod that takes the place of another is bound by then. The longest back-off of
-kube-scheduler is 10 s."""
+round: by then the pod that takes the place of another is bound. The longest back-off of
+kube-scheduler is 10 s. A Job makes a failed pod again after 10 s, then 20. A LeaderWorkerSet makes
+a group again once its leader has ended, for which that has 30 s unless its pod says otherwise."""
 SETTLE_SECONDS: Final = 10.0
 """From the taint to the delete: a pod that kube-scheduler was about to bind is bound by then."""
 

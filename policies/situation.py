@@ -178,6 +178,8 @@ class PoolState:
     name: str
     generation: str | None = None
     gpus_per_node: int
+    gpus_per_pod: int = 1
+    """As most of its pods have."""
     usd_per_hour: float | None = None
     """Of a new node."""
     capacity_type: CapacityType | None = None

@@ -43,7 +43,8 @@ class PodWatch:
         emptied = before.used - used
         there = {node.name for node in cluster.nodes} - used
         known = self._emptied | dict.fromkeys(emptied, now_seconds)
-        self._emptied = {name: at for name, at in known.items() if name in there}
+        # A clock that was set back must not leave a moment that is still to come.
+        self._emptied = {name: min(at, now_seconds) for name, at in known.items() if name in there}
         bound = {pod.uid for pod in cluster.pods if pod.node is not None}
         calls = {
             0.0: waiting - before.waiting,

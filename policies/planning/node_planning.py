@@ -174,7 +174,7 @@ class NodePlanning:
             past=self._demands.past(pool),
             until_seconds=until_seconds,
             gpus_per_node=state.gpus_per_node,
-            gpus_per_pod=usual_pod_gpus(state, self._usual_pools.values()),
+            gpus_per_pod=state.gpus_per_pod,
             lead_time=state.lead_time,
             consolidate_after_seconds=state.consolidate_after_seconds,
             static=state.static,
@@ -193,8 +193,9 @@ class NodePlanning:
         kept = _kept(given.cluster)
         last = self._spending.at_seconds
         if last is not None and abs(now - last) > GAP_SECONDS:
-            # Nodes that were empty then may have been used since.
+            # Nodes that were empty then may have been used since, and nobody saw that.
             self._seen = NodesSeen()
+            given = replace(given, emptied_seconds={})
         assessment = self._assessed(given)
         self._seen = assessment.seen
         self._usual_pools = usual_pools_of(assessment, self._usual_pools, now)
@@ -207,7 +208,13 @@ class NodePlanning:
         ]
         others = {one.pool.name: one.others_gpus for one in found}
         planned = planned_demand(given.planned, assessment, self._usual_pools)
-        pools = [_with_planned(one.pool, planned.gpus.get(one.pool.name)) for one in found]
+        pools = [
+            replace(
+                _with_planned(one.pool, planned.gpus.get(one.pool.name)),
+                gpus_per_pod=usual_pod_gpus(one.pool, self._usual_pools.values()),
+            )
+            for one in found
+        ]
         self._demands.take(now, {pool.name: pool.demand_gpus - others[pool.name] for pool in pools})
         pools = self._with_forecasts(given, assessment, pools, others)
         self._spend(given, pools, choice, kept)

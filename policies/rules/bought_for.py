@@ -1,8 +1,8 @@
 """What nodes that are ordered soon after a release were bought for, as far as that can be told.
 
 Pods that waited since explain as many nodes as they needed at once, and as many again as have had
-pods. Where one is gone without a pod, because its start was called off or failed, pods that wait
-now explain the next one, once for each node that they needed at once. The pool's own orders since
+pods. Where one goes without a pod, because its start was called off or failed, pods that wait now
+explain the next one, once for each node that they needed at once. The pool's own orders since
 explain as many as they were. What is left somebody else has bought.
 """
 
@@ -102,14 +102,16 @@ def _unexplained_waits(draft: PoolDraft, released: float) -> float:
     waits = nodes_waited_for(draft)
     most = max(most, waits)
     draft.memory |= {_BEFORE: released, _SINCE: since, _WAITED_FOR: most}
-    there = {node.uid: bool(node.pods) for node in draft.pool.nodes}
+    # What goes, because its start was called off, counts as gone before it is.
+    there = {node.uid for node in draft.pool.nodes if not node.leaving}
+    used = {node.uid for node in draft.pool.nodes if node.pods}
     unused, gone = 0, 0
     for prefix in (_WAITED, _SERVED):
         for key, at in standing(draft, prefix).items():
             if now - at >= quiet_seconds(draft):
                 continue
             uid = key.removeprefix(prefix)
-            served = prefix == _SERVED or there.get(uid, False)
+            served = prefix == _SERVED or uid in used
             draft.memory[(_SERVED if served else _WAITED) + uid] = at
             if not served and at >= since:
                 unused += uid in there

@@ -104,9 +104,10 @@ class PoolDraft:
     @property
     def demand_nodes(self) -> int:
         """Nodes that the present demand fills; Karpenter buys these by itself."""
-        return self._filled_by(self.pool.demand_gpus)
+        return self.filled_by(self.pool.demand_gpus)
 
-    def _filled_by(self, gpus: float) -> int:
+    def filled_by(self, gpus: float) -> int:
+        """Nodes that so many GPUs of demand fill."""
         return math.ceil(gpus / self.pool.gpus_per_node - _NOISE)
 
     @property
@@ -119,7 +120,7 @@ class PoolDraft:
     @property
     def nodes_coming_or_here(self) -> int:
         """At least those that Karpenter buys for pods that wait."""
-        bought = self._filled_by(self.pool.demand_gpus - self._gpus_ending)
+        bought = self.filled_by(self.pool.demand_gpus - self._gpus_ending)
         return max(len(self.present), bought)
 
     @property

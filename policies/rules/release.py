@@ -3,10 +3,10 @@
 Only an empty node is released, so running work is never touched; GPUs that are free beside used
 ones are worked off by `policies.rules.pod_costs`. Of nodes that share an NVLink domain all go or
 none: a part of a domain serves no workload that spans it. A reserved node costs the same without
-us, so its release saves nothing. A forecast from before a node became empty lets it go only where a
-pod that comes back soon is worth little beside the node. A pool that orders nodes in this round
-releases none, and what another owner may have bought again after a release is left alone
-(`policies.rules.bought_again`).
+us, so its release saves nothing. Where demand has fallen since the forecast was made, the nodes
+that it filled then go at once only if a pod that comes back soon is worth little beside a node. A
+pool that orders nodes in this round releases none, and what another owner may have bought again
+after a release is left alone (`policies.rules.bought_again`).
 """
 
 from collections import defaultdict
@@ -31,11 +31,16 @@ def release_surplus(draft: PoolDraft) -> None:
     """Release what is empty and above the wanted number, where a forecast tells that number."""
     if draft.nodes_wanted is None:
         return
-    above = draft.empty[max(0, draft.nodes_wanted - len(draft.used)) :]
-    surplus = [node for node in reversed(above) if node.uid not in draft.kept]
+    empty, used = draft.empty, len(draft.used)
+    stay = max(0, draft.nodes_wanted - used)
+    wait = max(stay, _nodes_filled_before(draft) - used)
+    for node in empty[stay:wait]:
+        if node.uid not in draft.kept:
+            _leave_to_next_forecast(draft, node)
+    surplus = [node for node in reversed(empty[wait:]) if node.uid not in draft.kept]
     refused = not_releasable(draft, surplus)
     for node in surplus:
-        why = refused.get(node.uid) or _forecast_to_come(draft, node)
+        why = refused.get(node.uid)
         if why is None:
             draft.release(node, Reason.NONE, _step(draft, node))
         else:
@@ -73,19 +78,31 @@ def _never(node: PoolNode) -> str | None:
     return "it is reserved" if node.capacity_type is CapacityType.RESERVED else None
 
 
-def _forecast_to_come(draft: PoolDraft, node: PoolNode) -> str | None:
-    """Why the next forecast decides, where the last one is from before the node became empty.
+def _nodes_filled_before(draft: PoolDraft) -> int:
+    """Nodes that demand filled when the forecast was made, where they are worth a while more.
 
-    It takes demand for what it was then, and says too little of its return. Until the next one the
-    node idles for two minutes at most; that is worth it if an even chance that one pod comes back
+    The forecast takes that demand to be there, and says too little of its return once it has
+    fallen. A node idles for two minutes until one knows of the fall, or for up to four where a
+    reading was high between two. It is worth two if an even chance that one pod comes back
     meanwhile is worth more.
     """
-    forecast, since = draft.pool.forecast, node.empty_since_seconds
-    if forecast is None or since is None or since <= forecast.made_at_seconds:
-        return None
-    if draft.policy.rho * late_seconds(draft) / 2 <= draft.pool.gpus_per_node * ROUND_SECONDS:
-        return None
-    return "it became empty after the forecast was made: the next one decides"
+    pool = draft.pool
+    saved = draft.policy.rho * late_seconds(draft) * pool.gpus_per_pod / 2
+    if pool.forecast is None or saved <= pool.gpus_per_node * ROUND_SECONDS:
+        return 0
+    return draft.filled_by(pool.forecast.last_value)
+
+
+def _leave_to_next_forecast(draft: PoolDraft, node: PoolNode) -> None:
+    assert draft.pool.forecast is not None
+    text = (
+        f"not released: demand was {draft.pool.forecast.last_value:g} GPUs when the forecast was "
+        "made, and the next one decides"
+    )
+    draft.keep_standing(node, Reason.FORECAST_HOLD, Step(rule=_RULE, text=text))
+    if node.uid not in draft.kept:
+        text = f"{text}, unless Karpenter removes it before"
+        draft.remark(node, Step(rule=_RULE, text=text))
 
 
 def _domains(draft: PoolDraft) -> dict[str, set[str]]:

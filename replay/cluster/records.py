@@ -26,10 +26,13 @@ class Records:
         self._forecasts = forecasts
         self._gangs: dict[str, list[GangRun]] = {}
         self._workloads: dict[str, tuple[Workload, ...]] = {}
+        self._gpus_per_pod: dict[str, int] = {}
         self._lead_times: dict[str, LeadTime] = {}
         for pool in settings.pools:
             mine = {one.workload: None for one in settings.asking if pool.name in one.pools}
             self._workloads[pool.name] = tuple(mine)
+            own = [one.gpus_per_pod for one in settings.services if pool.name in one.pools]
+            self._gpus_per_pod[pool.name] = max(own, default=1)
             self._lead_times[pool.name] = pool.start_up.lead_time()
             self._gangs[pool.name] = [g for g in settings.gangs if g.pools[0] == pool.name]
         self._month = 0
@@ -59,6 +62,7 @@ class Records:
         return PoolState(
             name=name,
             gpus_per_node=settings.gpus_per_node,
+            gpus_per_pod=self._gpus_per_pod[name],
             usd_per_hour=settings.usd_per_node_hour,
             capacity_type=settings.capacity_type,
             nodes=tuple(_node(node, now_seconds) for node in pool.nodes),

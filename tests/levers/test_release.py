@@ -56,10 +56,10 @@ def test_a_node_that_has_just_become_empty_is_not_tainted_yet() -> None:
     new = empty("a", minutes=0)
     state = pool(new, demand_gpus=0.0)
     store = world(state)
-    early = acted(state, plan(released(new)), store, now=NOW + 14)
+    early = acted(state, plan(released(new)), store, now=NOW + 29)
     assert early.changes == ()
-    assert "node-a has been empty for 14 s: a pod may be about to come" in words(early)
-    assert len(acted(state, plan(released(new)), store, now=NOW + 15).changes) == 1
+    assert "node-a has been empty for 29 s: a pod may be about to come" in words(early)
+    assert len(acted(state, plan(released(new)), store, now=NOW + 30).changes) == 1
 
 
 def test_a_taint_is_added_to_those_of_others() -> None:

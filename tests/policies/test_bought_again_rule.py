@@ -151,13 +151,22 @@ def test_one_wait_after_another_explains_as_many_nodes_as_took_the_pods() -> Non
     assert sorted(named(plan, Verdict.RELEASE)) == ["first", "second"]
 
 
-def test_pods_that_come_back_after_their_node_was_called_off_explain_the_next_one() -> None:
+@pytest.mark.parametrize(
+    "going",
+    [
+        pytest.param((), id="it is gone"),
+        pytest.param((replace(bought("first", 60), leaving=True),), id="it is on its way out"),
+    ],
+)
+def test_pods_that_come_back_after_their_node_was_called_off_explain_the_next_one(
+    going: tuple[PoolNode, ...],
+) -> None:
     _, memory = decided(empty("old"), state=SETTLED, seconds=0)
     _, memory = decided(bought("first", 60), state=memory, seconds=120, waiting=1)
     plan, memory = decided(bought("first", 60), state=memory, seconds=240)
     assert named(plan, Verdict.RELEASE) == ["first"]
-    _, memory = decided(bought("second", 305), state=memory, seconds=360, waiting=1)
-    plan, _ = decided(bought("second", 305), state=memory, seconds=480)
+    _, memory = decided(*going, bought("second", 305), state=memory, seconds=360, waiting=1)
+    plan, _ = decided(*going, bought("second", 305), state=memory, seconds=480)
     assert named(plan, Verdict.RELEASE) == ["second"]
 
 

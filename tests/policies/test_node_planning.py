@@ -81,6 +81,34 @@ def test_the_demand_of_a_reading_is_in_the_forecast() -> None:
     assert forecast.probability_of_reaching(16.0 - 2, 1) > 0.5  # it went there every 20 minutes
 
 
+def test_in_a_phase_of_its_own_a_node_goes_once_a_forecast_knows_that_demand_fell() -> None:
+    """The first round of a step comes 1 s after its beginning, and 15 s after the node's last pod.
+
+    Its forecast is of the highest reading since the one before, which saw that pod.
+    """
+    planning, begin = NodePlanning(), NOW - NOW % STEP_SECONDS
+    for step in range(120, 3, -1):
+        planning.learn(begin - step * STEP_SECONDS, {"h100": 8.0})
+    used, cheap = two_nodes(), policies(f"{ACT}, delayedMinuteWorth: {{gpuMinutes: 1}}")
+    used[Kind.POD].append(pod("y", 8, "b", **CHATS))
+    verdicts = []
+    for seconds in (-239, -119, -60, 1, 121):
+        objects = used if seconds < -14 else two_nodes()
+        emptied = {} if seconds < -14 else {"b": begin - 14}
+        found = planning.plan(
+            given(objects, begin + seconds, policies=cheap, emptied_seconds=emptied)
+        )
+        verdicts.append(found.plan.pools[0].nodes[1].verdict)
+    assert verdicts == [Verdict.LEAVE] * 4 + [Verdict.RELEASE]
+
+
+def test_the_pods_of_a_pool_have_the_gpus_that_they_had_last() -> None:
+    planning, objects = NodePlanning(), two_nodes()
+    assert only(planning.plan(given(objects))).gpus_per_pod == 8
+    objects[Kind.POD] = []
+    assert only(planning.plan(given(objects, NOW + 120))).gpus_per_pod == 8
+
+
 @pytest.mark.parametrize(
     ("steps", "gpus"),
     [
@@ -522,6 +550,16 @@ def test_after_a_long_gap_nodes_count_as_empty_from_now_on(gap: float, minutes: 
     found = second.plan(given(two_nodes(), NOW + gap))
     (empty,) = [one for one in only(found).nodes if not one.pods]
     assert empty.empty_since_seconds == NOW + gap - 60 * minutes
+
+
+def test_after_a_long_gap_what_was_seen_of_last_pods_before_it_does_not_count() -> None:
+    """It may have been used meanwhile."""
+    planning, emptied = NodePlanning(), {"b": NOW - 30}
+    for seconds in (0, 3600):
+        planning.plan(given(two_nodes(), NOW + seconds, emptied_seconds=emptied))
+    later = planning.plan(given(two_nodes(), NOW + 3720, emptied_seconds=emptied))
+    (_, empty) = only(later).nodes
+    assert empty.empty_since_seconds == NOW + 3600
 
 
 def test_a_damaged_forecaster_is_learned_anew_and_the_rest_stays() -> None:

@@ -57,27 +57,88 @@ def test_of_two_empty_nodes_one_goes(nodes: tuple[PoolNode, ...], released: list
     assert named(plan, Verdict.RELEASE) == released
 
 
+def fallen(
+    *nodes: PoolNode,
+    before: float,
+    now: float,
+    gpus: int = 1,
+    gpus_per_pod: int = 1,
+) -> PoolState:
+    """Demand was one thing when the forecast was made, and is another; little more is expected."""
+    return pool(
+        *nodes,
+        gpus_per_node=gpus,
+        gpus_per_pod=gpus_per_pod,
+        demand_gpus=now,
+        forecast=forecast((before, before + 0.1, before + 0.2), last=before),
+    )
+
+
 @pytest.mark.parametrize(
-    ("rho", "gpus", "released"),
-    # An even chance of a wait of 8 minutes, against two idle minutes of each GPU.
-    [(3.0, 1, []), (0.4, 1, ["new"]), (3.0, 8, ["new"]), (10.0, 8, [])],
+    ("rho", "gpus", "gpus_per_pod", "released"),
+    # An even chance of a wait of 8 minutes by each GPU of a pod, against two idle minutes of each
+    # GPU of the node.
+    [
+        (3.0, 1, 1, []),
+        (0.4, 1, 1, ["new"]),
+        (3.0, 8, 1, ["new"]),
+        (10.0, 8, 1, []),
+        (3.0, 8, 8, []),
+        (0.4, 8, 8, ["new"]),
+    ],
 )
-def test_a_forecast_from_before_a_node_became_empty_lets_it_go_where_pods_are_worth_little(
-    rho: float, gpus: int, released: list[str]
+def test_a_forecast_from_before_demand_fell_lets_a_node_go_where_pods_are_worth_little(
+    rho: float, gpus: int, gpus_per_pod: int, released: list[str]
 ) -> None:
     used = [busy(f"used-{i}", gpus) for i in range(4)]
+    new = empty("new", gpus, minutes=1)
     demand = 4.0 * gpus
-    wanted = forecast((demand, demand + 0.1, demand + 0.2), last=demand)
-    fresh = pool(
-        *used,
-        empty("new", gpus, minutes=1),
-        gpus_per_node=gpus,
-        demand_gpus=demand,
-        forecast=wanted,
-    )
-    before = replace(fresh, forecast=replace(wanted, made_at_seconds=NOW - 90))
-    assert named(plan_of(before, PoolPolicy(rho=rho)), Verdict.RELEASE) == released
-    assert named(plan_of(fresh, PoolPolicy(rho=rho)), Verdict.RELEASE) == ["new"]
+    for before, found in ((demand + gpus_per_pod, released), (demand, ["new"])):
+        state = fallen(*used, new, before=before, now=demand, gpus=gpus, gpus_per_pod=gpus_per_pod)
+        plan = plan_of(state, PoolPolicy(rho=rho))
+        assert named(plan, Verdict.RELEASE) == found
+
+
+@pytest.mark.parametrize("seconds", [-14.0, 5.0], ids=["before the forecast", "after it"])
+@pytest.mark.parametrize(
+    ("before", "released"),
+    [
+        pytest.param(5.0, [], id="an earlier reading of its step made it"),
+        pytest.param(4.0, ["new"], id="it knows that demand has fallen"),
+    ],
+)
+def test_the_demand_that_a_forecast_knows_counts_and_not_its_time(
+    seconds: float, before: float, released: list[str]
+) -> None:
+    """Its time is the beginning of its step, and its demand the highest reading until the round."""
+    new = replace(empty("new"), empty_since_seconds=NOW + seconds)
+    state = fallen(*FOUR, new, before=before, now=4.0)
+    plan, _ = round_of(state, policy=PoolPolicy(rho=3), now=NOW + 20)
+    assert named(plan.pools[0], Verdict.RELEASE) == released
+
+
+def test_of_nodes_above_those_that_the_forecast_knew_in_use_each_goes() -> None:
+    state = fallen(*FOUR, empty("old", minutes=50), empty("new"), before=5.0, now=4.0)
+    plan = plan_of(state, PoolPolicy(rho=3))
+    assert named(plan, Verdict.RELEASE) == ["old"]
+    assert (
+        "release: not released: demand was 5 GPUs when the forecast was made, and the next one "
+        "decides, unless Karpenter removes it before"
+    ) in texts(plan)
+
+
+def test_a_hold_runs_on_until_a_forecast_knows_that_demand_has_fallen() -> None:
+    held = empty("held", held_by_us_until_seconds=NOW + 300)
+    plan = plan_of(fallen(*FOUR, held, before=5.0, now=4.0), PoolPolicy(rho=3))
+    assert [(one.verdict, one.until_seconds) for one in plan.nodes if one.node == "held"] == [
+        (Verdict.HOLD, NOW + 300)
+    ]
+
+
+def test_no_part_of_an_nvlink_domain_goes_while_the_rest_waits_for_a_forecast() -> None:
+    domain = (empty("a", clique="d1"), empty("b", clique="d1", minutes=50))
+    plan = plan_of(fallen(*FOUR, *domain, before=5.0, now=4.0), PoolPolicy(rho=3))
+    assert named(plan, Verdict.RELEASE) == []
 
 
 def test_a_part_of_an_nvlink_domain_stays_with_the_rest() -> None:

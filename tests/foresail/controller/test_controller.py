@@ -122,14 +122,14 @@ async def test_a_node_that_became_empty_is_looked_at_when_it_may_be_tainted_and_
 ):
     async with stage() as one:
         begun(one)
-        await asyncio.sleep(60)
-        gone = clock()
+        await asyncio.sleep(50)
+        before, gone = len(one.executor.rounds), clock()
         one.drop(Kind.POD, "llm/x")
-        await asyncio.sleep(20)
-        assert len(one.executor.rounds) == 2
-        looked = one.executor.seconds[1]
+        await asyncio.sleep(35)
+        assert len(one.executor.rounds) == before + 1
+        looked = one.executor.seconds[-1]
         assert EMPTY_SECONDS_MIN <= looked - gone <= EMPTY_SECONDS_MIN + 2
-        (pool,) = one.executor.rounds[1].decided.situation.pools
+        (pool,) = one.executor.rounds[-1].decided.situation.pools
         emptied = next(node for node in pool.nodes if node.name == "h100-a")
         assert emptied.empty_since_seconds == pytest.approx(NOW + gone - one.begin, abs=2)
         tainted = two_nodes()[Kind.NODE][0]
@@ -138,8 +138,8 @@ async def test_a_node_that_became_empty_is_looked_at_when_it_may_be_tainted_and_
         seen = clock()
         one.put(Kind.NODE, tainted)
         await asyncio.sleep(20)
-        assert len(one.executor.rounds) == 3
-        assert SETTLE_SECONDS <= one.executor.seconds[2] - seen <= SETTLE_SECONDS + 2
+        assert len(one.executor.rounds) == before + 2
+        assert SETTLE_SECONDS <= one.executor.seconds[-1] - seen <= SETTLE_SECONDS + 2
 
 
 async def test_a_pod_that_waits_no_longer_is_seen_after_a_while_and_not_at_once() -> None:
@@ -147,10 +147,10 @@ async def test_a_pod_that_waits_no_longer_is_seen_after_a_while_and_not_at_once(
     async with stage() as one:
         begun(one)
         one.put(Kind.POD, pod("new", 8, **CHATS))
-        await asyncio.sleep(60)
+        await asyncio.sleep(50)
         before, gone = len(one.executor.rounds), clock()
         one.drop(Kind.POD, "llm/new")
-        await asyncio.sleep(20)
+        await asyncio.sleep(35)
         assert len(one.executor.rounds) == before + 1
         assert EMPTY_SECONDS_MIN <= one.executor.seconds[-1] - gone <= EMPTY_SECONDS_MIN + 2
 
