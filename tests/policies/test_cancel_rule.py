@@ -309,7 +309,9 @@ def test_pods_that_wait_now_and_then_do_not_have_a_buffer_of_others_fought(every
             off.append(now)
             bought = now + 5
     assert off
-    assert max(sum(at <= other < at + lasts for other in off) for at in off) <= 2
+    # A pod that waits explains one more node where the one bought for it was called off.
+    bound = 3 if every == 2 else 2
+    assert max(sum(at <= other < at + lasts for other in off) for at in off) <= bound
 
 
 def test_a_wait_explains_as_many_machines_as_its_pods_needed() -> None:
