@@ -5,7 +5,7 @@ A waiting pod that several pools may get is counted in none of them, and named i
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from fleet.account.loading import PodLoad
 from fleet.cluster.groups import PodGroup
@@ -25,7 +25,7 @@ from policies.reading.gangs import (
     missing_pods,
     unmade_demand,
 )
-from policies.reading.nodes import NodeReading, NodesSeen, pool_node
+from policies.reading.nodes import NodesSeen, pool_node
 from policies.reading.pool_objects import PoolObjects, gpus_of, pools_with_gpus
 from policies.reading.waiting import waiting_gangs, waiting_pods
 from policies.situation import LeadTime, NodeStage, PoolState
@@ -94,7 +94,9 @@ def assess(
     now_seconds: float,
 ) -> Assessment:
     """The pools of a cluster with GPUs."""
-    pools, remarks = pools_with_gpus(cluster, snapshot, beside.loads, beside.prices.instances)
+    pools, remarks = pools_with_gpus(
+        cluster, snapshot, beside.loads, beside.prices.instances, beside.emptied_seconds
+    )
     candidates = [_candidate(pool) for pool in pools]
     waiting = waiting_pods(cluster, candidates)
     objects = GangObjects(cluster)
@@ -164,11 +166,6 @@ def _replicas(pools: Iterable[PoolObjects]) -> dict[Workload, dict[str, Replicas
     return dict(found)
 
 
-def _with_emptied(reading: NodeReading, beside: Beside) -> NodeReading:
-    name = reading.node.name if reading.node is not None else ""
-    return replace(reading, emptied_seconds=beside.emptied_seconds.get(name))
-
-
 def _state(
     pool: PoolObjects,
     beside: Beside,
@@ -180,7 +177,7 @@ def _state(
     lead_seconds = lead.boot_seconds_p90 + lead.pull_seconds
     nodes = tuple(
         pool_node(
-            _with_emptied(one, beside),
+            one,
             gpus_of(one) or pool.gpus_per_node,
             seen,
             beside.held_until_seconds.get(one.node.name) if one.node is not None else None,

@@ -55,6 +55,7 @@ def pools_with_gpus(
     snapshot: FleetSnapshot,
     loads: Mapping[str, PodLoad],
     instances: Mapping[str, Instance],
+    emptied_seconds: Mapping[str, float],
 ) -> tuple[list[PoolObjects], list[str]]:
     """The pools by name, and remarks on those that are left out.
 
@@ -63,9 +64,10 @@ def pools_with_gpus(
         snapshot: the GPUs of the same reading.
         loads: what is known of pods' loading, by their UID.
         instances: machine types by name, for pools without a node.
+        emptied_seconds: when Nodes lost their last pod, by name, where that was seen.
     """
     records = {one.name: one for one in cluster.node_pools or ()}
-    readings = _readings(cluster, snapshot, loads)
+    readings = _readings(cluster, snapshot, loads, emptied_seconds)
     found, remarks = [], []
     for name in sorted({*records, *readings}):
         pool = PoolObjects(name=name, record=records.get(name), readings=readings.get(name, []))
@@ -88,7 +90,10 @@ def pools_with_gpus(
 
 
 def _readings(
-    cluster: Cluster, snapshot: FleetSnapshot, loads: Mapping[str, PodLoad]
+    cluster: Cluster,
+    snapshot: FleetSnapshot,
+    loads: Mapping[str, PodLoad],
+    emptied_seconds: Mapping[str, float],
 ) -> dict[str, list[NodeReading]]:
     """By pool, the objects of each node and of each claim that has no node yet."""
     accounts = {one.node: one for one in snapshot.nodes}
@@ -104,8 +109,13 @@ def _readings(
         pool = node.pool or (claim.pool if claim is not None else None)
         account = accounts.get(node.name)
         if pool is not None and (account is not None or _orders_gpus(claim)):
-            reading = _reading(claim, node, account, pods)
-            found[pool].append(replace(reading, loads=loads, end=ends.get(node.name)))
+            reading = replace(
+                _reading(claim, node, account, pods),
+                loads=loads,
+                end=ends.get(node.name),
+                emptied_seconds=emptied_seconds.get(node.name),
+            )
+            found[pool].append(reading)
     for claim in cluster.node_claims or ():
         if claim.uid not in with_node and claim.pool is not None and _orders_gpus(claim):
             found[claim.pool].append(NodeReading(claim=claim, node=None, account=None))

@@ -1,11 +1,6 @@
 """The nodes that waiting pods need: no rule, but what several rules go by."""
 
-import math
-from typing import Final
-
 from policies.rules.draft import PoolDraft
-
-_NOISE: Final = 1e-9
 
 
 def nodes_waited_for(draft: PoolDraft) -> int:
@@ -16,10 +11,9 @@ def nodes_waited_for(draft: PoolDraft) -> int:
     moving = sum(pod.gpus for node in pool.nodes if not node.lasts for pod in node.pods)
     of_gangs = sum(gang.waiting_pods * gang.gpus_per_pod for gang in pool.gangs)
     gpus = max(0.0, pool.demand_gpus - bound) + moving + of_gangs
-    known = math.ceil(gpus / pool.gpus_per_node - _NOISE)
     unknown = (
         pool.pods_wait
         or any(gang.waiting_pods for gang in pool.gangs)
         or any(node.pods and not node.lasts for node in pool.nodes)
     )
-    return max(known, 1 if unknown else 0)
+    return max(draft.filled_by(gpus), 1 if unknown else 0)
