@@ -1,29 +1,68 @@
 """When a round of decisions on nodes is made, in the controller and in the replay alike.
 
 A round is made each two minutes, where a step of the forecasts begins, and in between when there is
-news: at once when a pod begins to wait, and a while after one has left its node or waits no
+news: at once when a pod begins to wait, and a while after one has left its node empty or waits no
 longer. Not at once then: a pod that is replaced is gone for a moment before the next one waits, and
 a round in that moment would let its node go. A node that is let go gets a taint and is looked at
 again, which is a round too.
 """
 
+from dataclasses import dataclass
 from math import floor, inf
 from typing import Final
 
 ROUND_SECONDS: Final = 120.0
 URGENT_SECONDS: Final = 5.0
 """The least time between two rounds: pods of one burst come one after the other."""
+SEEN_SECONDS: Final = 1.0
+"""News of pods is looked at so long after it, together with what has come meanwhile."""
 EMPTY_SECONDS_MIN: Final = 30.0
-"""From the moment that a node has no pod to the taint, and from the end of a pod's wait to the next
-round: by then the pod that takes the place of another is bound. The longest back-off of
-kube-scheduler is 10 s. A Job makes a failed pod again after 10 s, then 20. A LeaderWorkerSet makes
-a group again once its leader has ended, for which that has 30 s unless its pod says otherwise."""
+"""From the end of a pod to the taint of its node, if that has no other, and from the end of a pod's
+wait to the next round: by then the pod that takes its place is bound. A Job makes a failed pod
+again after 10 s, then 20. A LeaderWorkerSet makes a group again once its leader has ended, for
+which that has 30 s unless its pod says otherwise. So it is where it is not known what has left."""
+_REPLACED_SECONDS: Final = {"ReplicaSet": 15.0}
+"""The same by the kind of the pod's controller. A ReplicaSet makes the next pod when the one before
+begins to end, and kube-scheduler binds it in its first attempt, or after a back-off of 10 s at
+most (`controller_utils.go`, `FilterActivePods`; `podMaxBackoffSeconds`)."""
 SETTLE_SECONDS: Final = 10.0
 """From the taint to the delete: a pod that kube-scheduler was about to bind is bound by then."""
 
 
 _NOISE_SECONDS: Final = 1e-3
 """Timers end so much too early."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emptied:
+    """What was seen of a node's becoming empty. Times are of one clock, in seconds."""
+
+    at_seconds: float
+    """When its last pod was gone."""
+    replaced_until_seconds: float
+    """Until when a pod in the place of one that was on it may come."""
+
+
+def replaced_seconds(controller: str | None) -> float:
+    """How long after a pod is gone the one that takes its place may still come.
+
+    Args:
+        controller: the kind of the object that makes the next one; None = not known, or no object.
+    """
+    return _REPLACED_SECONDS.get(controller or "", EMPTY_SECONDS_MIN)
+
+
+def taint_seconds(empty_since_seconds: float, replaced_until_seconds: float | None) -> float:
+    """From when on an empty node that is to go gets its taint.
+
+    Args:
+        empty_since_seconds: when it became empty.
+        replaced_until_seconds: until when a pod in the place of one that was on it may come; None =
+            it was not seen which pods were, or none was.
+    """
+    if replaced_until_seconds is None:
+        return empty_since_seconds + EMPTY_SECONDS_MIN
+    return max(empty_since_seconds, replaced_until_seconds)
 
 
 class RoundTimes:

@@ -73,6 +73,9 @@ class PoolNode:
     empty_since_seconds: float | None = None
     """Since when it is initialized and no pod has a GPU of it; None = it is not empty, or is out of
     service."""
+    replaced_until_seconds: float | None = None
+    """Until when a pod in the place of one that was on it may come; None = it is not empty, or
+    nobody saw the pods that were on it."""
     held_by_us_until_seconds: float | None = None
     """The end of our own hold's lease; None = we hold it not."""
     held_by_others: bool = False

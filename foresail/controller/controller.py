@@ -26,7 +26,7 @@ from foresail.controller.run_watch import RunWatch
 from foresail.controller.state_writes import StateStore, StateWrites
 from foresail.controller.tuning_events import tuning_decisions
 from policies.reading.runs import GangEnds
-from policies.rounds import URGENT_SECONDS, RoundTimes
+from policies.rounds import SEEN_SECONDS, URGENT_SECONDS, RoundTimes
 from scaler.clock import Clock, WallTime
 from scaler.durations import format_duration
 
@@ -38,8 +38,6 @@ STUCK_SECONDS: Final = 600.0
 """Without an attempt at a round, after which the process counts as stuck."""
 CLOCK_STEP_SECONDS: Final = 30.0
 """A smaller step of the wall clock changes nothing that counts in minutes."""
-BURST_SECONDS: Final = 1.0
-"""News of pods that come within it are looked at together."""
 AFTER_STEP_SECONDS: Final = 0.5
 """From the begin of a forecasts' step to its regular round: the wall clock may be slewed while the
 round is waited for, and a round of a moment before would be one of the step before."""
@@ -153,7 +151,7 @@ class Controller:
             mirror.news.clear()
             for within in self._pod_watch.see(mirror.cluster, self._clocks.wall()):
                 self._ask(within)
-            await asyncio.sleep(BURST_SECONDS)
+            await asyncio.sleep(SEEN_SECONDS)
 
     async def attempt(self) -> bool:
         """Try to make a round; whether one was made."""
@@ -218,8 +216,7 @@ class Controller:
         policies = self._connections.policies.current()
         runs, now = self._connections.runs, self._clocks.wall()
         ends = runs.ends if runs is not None else GangEnds()
-        emptied = self._pod_watch.emptied_seconds
-        return self._rounds.make(cluster, policies, plans, now, ends, emptied)
+        return self._rounds.make(cluster, policies, plans, now, ends, self._pod_watch.emptied)
 
     async def _carried_out(self, made: ClusterRound, *, stepped: bool) -> str:
         """The outcome, for the count."""

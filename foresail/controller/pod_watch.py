@@ -1,19 +1,24 @@
 """What changes between rounds: pods that begin to wait, or are gone, and nodes that we tainted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 from policies.levers.release import tainted_seconds
-from policies.rounds import EMPTY_SECONDS_MIN, SETTLE_SECONDS
+from policies.rounds import EMPTY_SECONDS_MIN, SETTLE_SECONDS, Emptied, replaced_seconds
+
+_Pods = Mapping[str, float]
+"""By UID, how long after its end a pod in its place may come."""
+_NONE: _Pods = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    waiting: frozenset[str] = frozenset()
-    """UIDs of pods that wait for a node with GPUs."""
-    used: frozenset[str] = frozenset()
-    """Names of Nodes with such pods, also with pods that are about to go."""
+    waiting: _Pods = field(default_factory=dict)
+    """Pods that wait for a node with GPUs."""
+    on_nodes: Mapping[str, _Pods] = field(default_factory=dict)
+    """By the Node's name, such pods on it, also those that are about to go."""
     tainted: frozenset[str] = frozenset()
     """UIDs of Nodes with our taint."""
 
@@ -23,12 +28,14 @@ class PodWatch:
 
     def __init__(self) -> None:
         self._seen = _Seen()
-        self._emptied: dict[str, float] = {}
+        self._left: dict[str, Emptied] = {}
+        """By the Node's name, of those that pods have left; the others may have pods still."""
 
     @property
-    def emptied_seconds(self) -> Mapping[str, float]:
-        """When Nodes were seen without their last pod, by name; of those that were seen with it."""
-        return self._emptied
+    def emptied(self) -> Mapping[str, Emptied]:
+        """How Nodes lost their pods, by name; of those that were seen with them."""
+        used = self._seen.on_nodes
+        return {name: left for name, left in self._left.items() if name not in used}
 
     def see(self, cluster: Cluster, now_seconds: float) -> frozenset[float]:
         """Take a reading.
@@ -38,28 +45,58 @@ class PodWatch:
         """
         if cluster.pods is None:
             return frozenset()
-        before, self._seen = self._seen, _seen(cluster)
-        waiting, used = self._seen.waiting, self._seen.used
-        emptied = before.used - used
-        there = {node.name for node in cluster.nodes} - used
-        known = self._emptied | dict.fromkeys(emptied, now_seconds)
-        # A clock that was set back must not leave a moment that is still to come.
-        self._emptied = {name: min(at, now_seconds) for name, at in known.items() if name in there}
+        before, seen = self._seen, _seen(cluster)
+        self._seen = seen
+        self._take_leaves(before, cluster, now_seconds)
         bound = {pod.uid for pod in cluster.pods if pod.node is not None}
-        calls = {
-            0.0: waiting - before.waiting,
-            SETTLE_SECONDS: self._seen.tainted - before.tainted,
-            EMPTY_SECONDS_MIN: emptied | (before.waiting - waiting - bound),
-        }
-        return frozenset(within for within, what in calls.items() if what)
+        over = before.waiting.keys() - seen.waiting.keys() - bound
+        emptied = (before.on_nodes.keys() - seen.on_nodes.keys()) & self._left.keys()
+        calls = {before.waiting[uid] for uid in over}
+        calls |= {self._left[name].replaced_until_seconds - now_seconds for name in emptied}
+        if seen.waiting.keys() - before.waiting.keys():
+            calls.add(0.0)
+        if seen.tainted - before.tainted:
+            calls.add(SETTLE_SECONDS)
+        return frozenset(calls)
+
+    def _take_leaves(self, before: _Seen, cluster: Cluster, now_seconds: float) -> None:
+        """Note which nodes pods have left, and until when others may come in their place."""
+        known = {name: _not_after(left, now_seconds) for name, left in self._left.items()}
+        for name, pods in before.on_nodes.items():
+            gone = pods.keys() - self._seen.on_nodes.get(name, _NONE).keys()
+            if gone:
+                until = now_seconds + max(pods[uid] for uid in gone)
+                if name in known:
+                    until = max(until, known[name].replaced_until_seconds)
+                known[name] = Emptied(at_seconds=now_seconds, replaced_until_seconds=until)
+        there = {node.name for node in cluster.nodes}
+        self._left = {name: left for name, left in known.items() if name in there}
+
+
+def _not_after(left: Emptied, now_seconds: float) -> Emptied:
+    """A clock that was set back must not leave a moment that is still to come."""
+    return Emptied(
+        at_seconds=min(left.at_seconds, now_seconds),
+        replaced_until_seconds=min(left.replaced_until_seconds, now_seconds + EMPTY_SECONDS_MIN),
+    )
 
 
 def _seen(cluster: Cluster) -> _Seen:
-    pods = [pod for pod in cluster.pods or () if pod.may_take_gpus and not pod.ended]
+    waiting: dict[str, float] = {}
+    on_nodes: dict[str, dict[str, float]] = {}
+    for pod in cluster.pods or ():
+        if not pod.may_take_gpus or pod.ended:
+            continue
+        if pod.node is not None:
+            on_nodes.setdefault(pod.node, {})[pod.uid] = _replaced_seconds(pod)
+        elif pod.deleted_seconds is None:
+            waiting[pod.uid] = _replaced_seconds(pod)
     return _Seen(
-        waiting=frozenset(
-            pod.uid for pod in pods if pod.node is None and pod.deleted_seconds is None
-        ),
-        used=frozenset(pod.node for pod in pods if pod.node is not None),
+        waiting=waiting,
+        on_nodes=on_nodes,
         tainted=frozenset(node.uid for node in cluster.nodes if tainted_seconds(node) is not None),
     )
+
+
+def _replaced_seconds(pod: Pod) -> float:
+    return replaced_seconds(next((one.kind for one in pod.owners if one.controls), None))

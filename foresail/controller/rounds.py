@@ -22,12 +22,13 @@ from policies.planning.node_planning import NodePlanning, NodeRound, PlanningSta
 from policies.planning.tuning import NoChoice, TuningInput, TuningRecord
 from policies.policy.schema import CapacityPolicy
 from policies.reading.runs import GangEnds
+from policies.rounds import Emptied
 from scaler.forecast.running_maximum import MaximumForecast
 
 _LEARN_SECONDS: Final = 60.0
 """Rounds may follow each other at once, and thousands of starts take a moment to learn from."""
 _NO_ENDS: Final = GangEnds()
-_NONE_EMPTIED: Final[Mapping[str, float]] = MappingProxyType({})
+_NONE_EMPTIED: Final[Mapping[str, Emptied]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ class ClusterRounds:
         plans: PlannedReplicas,
         now_seconds: float,
         gang_ends: GangEnds = _NO_ENDS,
-        emptied_seconds: Mapping[str, float] = _NONE_EMPTIED,
+        emptied: Mapping[str, Emptied] = _NONE_EMPTIED,
     ) -> ClusterRound:
         """Make a round of a reading.
 
@@ -109,7 +110,7 @@ class ClusterRounds:
             plans: of workloads.
             now_seconds: of the reading.
             gang_ends: as training runs tell.
-            emptied_seconds: when Nodes lost their last pod, by name, where that was seen.
+            emptied: how Nodes lost their pods, by name, where that was seen.
         """
         snapshot = snapshot_of(cluster, self._known, None, now_seconds)
         self._startups = self._startups.read(cluster, self._known, now_seconds)
@@ -129,7 +130,7 @@ class ClusterRounds:
                 plans_missing=plans.missing,
                 prices=self._known.prices,
                 gang_ends=gang_ends,
-                emptied_seconds=emptied_seconds,
+                emptied=emptied,
                 now_seconds=now_seconds,
             )
         )

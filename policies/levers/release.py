@@ -20,7 +20,7 @@ from policies.levers.static_pool import scale_refused
 from policies.levers.wanted import takes_gpus
 from policies.node_plan import Step, Verdict
 from policies.policy.pool_policy import Lever
-from policies.rounds import EMPTY_SECONDS_MIN, SETTLE_SECONDS
+from policies.rounds import SETTLE_SECONDS, taint_seconds
 from policies.rules.draft import is_empty, is_starting
 from policies.situation import PoolNode
 
@@ -98,8 +98,10 @@ def _next_step(round_: PoolRound, node: PoolNode, found: Node) -> LeverResult:
     text = "; ".join(step.text for step in decision.steps) or "it is empty and not wanted"
     since = tainted_seconds(found)
     empty_since = node.empty_since_seconds
-    empty = round_.now_seconds - (round_.now_seconds if empty_since is None else empty_since)
-    if since is None and empty < EMPTY_SECONDS_MIN:
+    empty_since = round_.now_seconds if empty_since is None else empty_since
+    from_seconds = taint_seconds(empty_since, node.replaced_until_seconds)
+    if since is None and round_.now_seconds < from_seconds:
+        empty = round_.now_seconds - empty_since
         wait = f"{found.name} has been empty for {empty:.0f} s: a pod may be about to come"
         return LeverResult(steps=said(LEVER, wait))
     if since is None:

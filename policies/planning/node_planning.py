@@ -50,6 +50,7 @@ from policies.policy.schema import CapacityPolicy
 from policies.reading.assess import Assessment, Beside, assess
 from policies.reading.nodes import NodesSeen
 from policies.reading.runs import GangEnds
+from policies.rounds import Emptied
 from policies.rules.constants import RuleConstants
 from policies.situation import PoolState, Situation
 from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
@@ -81,8 +82,8 @@ class RoundInput:
     and nothing is ordered ahead of demand."""
     prices: Prices = field(default_factory=Prices)
     """With the machine types."""
-    emptied_seconds: Mapping[str, float] = field(default_factory=dict)
-    """When Nodes lost their last pod, by name, where that was seen between rounds."""
+    emptied: Mapping[str, Emptied] = field(default_factory=dict)
+    """How Nodes lost their pods, by name, where that was seen between rounds."""
     gang_ends: GangEnds = field(default_factory=GangEnds)
     """As their training runs tell."""
     now_seconds: float
@@ -195,7 +196,7 @@ class NodePlanning:
         if last is not None and abs(now - last) > GAP_SECONDS:
             # Nodes that were empty then may have been used since, and nobody saw that.
             self._seen = NodesSeen()
-            given = replace(given, emptied_seconds={})
+            given = replace(given, emptied={})
         assessment = self._assessed(given)
         self._seen = assessment.seen
         self._usual_pools = usual_pools_of(assessment, self._usual_pools, now)
@@ -322,7 +323,7 @@ def _beside(given: RoundInput) -> Beside:
     return Beside(
         lead_time_of=lambda pool: lead_time_of(given.lead_times, Place(pool=pool)),
         held_until_seconds={node: one.until_seconds for node, one in _kept(given.cluster).items()},
-        emptied_seconds=given.emptied_seconds,
+        emptied=given.emptied,
         loads={one.uid: one for one in given.loads or ()},
         gang_ends_at=given.gang_ends.at_seconds,
         pod_groups=given.cluster.pod_groups,

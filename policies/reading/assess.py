@@ -28,6 +28,7 @@ from policies.reading.gangs import (
 from policies.reading.nodes import NodesSeen, pool_node
 from policies.reading.pool_objects import PoolObjects, gpus_of, pools_with_gpus
 from policies.reading.waiting import waiting_gangs, waiting_pods
+from policies.rounds import Emptied
 from policies.situation import LeadTime, NodeStage, PoolState
 
 
@@ -39,8 +40,8 @@ class Beside:
     """Of a pool, by its name."""
     held_until_seconds: Mapping[str, float] = field(default_factory=dict)
     """Ends of our own holds, by the Node's name."""
-    emptied_seconds: Mapping[str, float] = field(default_factory=dict)
-    """When Nodes lost their last pod, by name, where that was seen between readings."""
+    emptied: Mapping[str, Emptied] = field(default_factory=dict)
+    """How Nodes lost their pods, by name, where that was seen between readings."""
     loads: Mapping[str, PodLoad] = field(default_factory=dict)
     """What is known of pods' loading, by their UID."""
     gang_ends_at: Mapping[Workload, float] = field(default_factory=dict)
@@ -95,7 +96,7 @@ def assess(
 ) -> Assessment:
     """The pools of a cluster with GPUs."""
     pools, remarks = pools_with_gpus(
-        cluster, snapshot, beside.loads, beside.prices.instances, beside.emptied_seconds
+        cluster, snapshot, beside.loads, beside.prices.instances, beside.emptied
     )
     candidates = [_candidate(pool) for pool in pools]
     waiting = waiting_pods(cluster, candidates)

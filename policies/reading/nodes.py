@@ -13,6 +13,7 @@ from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
 from policies.loading import with_load
 from policies.reading.gangs import gang_of
+from policies.rounds import Emptied
 from policies.situation import NodePod, NodeStage, PoolNode
 
 
@@ -41,8 +42,8 @@ class NodeReading:
     """What is known of pods' loading, by their UID."""
     end: NodeEnd | None = None
     """When it goes whatever anybody does; None = no such end is known."""
-    emptied_seconds: float | None = None
-    """When it lost its last pod; None = nobody saw that between readings."""
+    emptied: Emptied | None = None
+    """How it lost its pods; None = nobody saw that between readings."""
 
     @property
     def uid(self) -> str:
@@ -146,6 +147,9 @@ def pool_node(
         cancellable=reading.cancellable,
         pods=pods,
         empty_since_seconds=_empty_since(reading, since, seen, now_seconds) if empty else None,
+        replaced_until_seconds=reading.emptied.replaced_until_seconds
+        if empty and reading.emptied is not None
+        else None,
         held_by_us_until_seconds=held_until_seconds if kept else None,
         held_by_others=kept and held_until_seconds is None,
         leaving=reading.leaving,
@@ -167,7 +171,7 @@ def _empty_since(reading: NodeReading, since: float, seen: NodesSeen, now_second
 
     Else from that reading, else from the node's start where that was seen, else now.
     """
-    emptied = reading.emptied_seconds
+    emptied = reading.emptied.at_seconds if reading.emptied is not None else None
     first = since if reading.uid in seen.starting else now_seconds
     if emptied is not None:
         first = emptied

@@ -23,6 +23,7 @@ from policies.reading import terms
 from policies.reading.gang_objects import UnmadeGang
 from policies.reading.gangs import GangPod
 from policies.reading.nodes import NodeReading
+from policies.rounds import Emptied
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,7 +56,7 @@ def pools_with_gpus(
     snapshot: FleetSnapshot,
     loads: Mapping[str, PodLoad],
     instances: Mapping[str, Instance],
-    emptied_seconds: Mapping[str, float],
+    emptied: Mapping[str, Emptied],
 ) -> tuple[list[PoolObjects], list[str]]:
     """The pools by name, and remarks on those that are left out.
 
@@ -64,10 +65,10 @@ def pools_with_gpus(
         snapshot: the GPUs of the same reading.
         loads: what is known of pods' loading, by their UID.
         instances: machine types by name, for pools without a node.
-        emptied_seconds: when Nodes lost their last pod, by name, where that was seen.
+        emptied: how Nodes lost their pods, by name, where that was seen.
     """
     records = {one.name: one for one in cluster.node_pools or ()}
-    readings = _readings(cluster, snapshot, loads, emptied_seconds)
+    readings = _readings(cluster, snapshot, loads, emptied)
     found, remarks = [], []
     for name in sorted({*records, *readings}):
         pool = PoolObjects(name=name, record=records.get(name), readings=readings.get(name, []))
@@ -93,7 +94,7 @@ def _readings(
     cluster: Cluster,
     snapshot: FleetSnapshot,
     loads: Mapping[str, PodLoad],
-    emptied_seconds: Mapping[str, float],
+    emptied: Mapping[str, Emptied],
 ) -> dict[str, list[NodeReading]]:
     """By pool, the objects of each node and of each claim that has no node yet."""
     accounts = {one.node: one for one in snapshot.nodes}
@@ -113,7 +114,7 @@ def _readings(
                 _reading(claim, node, account, pods),
                 loads=loads,
                 end=ends.get(node.name),
-                emptied_seconds=emptied_seconds.get(node.name),
+                emptied=emptied.get(node.name),
             )
             found[pool].append(reading)
     for claim in cluster.node_claims or ():

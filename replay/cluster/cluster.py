@@ -181,8 +181,10 @@ class Cluster:
         emptied = self._scheduling.unbind(pod, now)
         if emptied is not None:
             self._disruption.may_be_empty(emptied)
-        if self._rounds is not None and (waited or emptied is not None):
-            self._rounds.pod_gone(now)
+        if self._rounds is not None and waited:
+            self._rounds.ask(now + pod.replaced_seconds, now)
+        elif self._rounds is not None and emptied is not None:
+            self._rounds.ask(emptied.taint_seconds, now)
 
     def _bind_pending(self, now: float) -> None:
         if not self._live.pending:

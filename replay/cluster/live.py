@@ -8,6 +8,7 @@ import numpy as np
 
 from fleet.cluster.owners import Workload
 from fleet.reasons import Reason
+from policies.rounds import replaced_seconds, taint_seconds
 from policies.situation import NodeStage, PoolNode
 from replay.cluster import karpenter
 from replay.cluster.agenda import Agenda
@@ -37,6 +38,11 @@ class LivePod:
     wait_place: int = -1
     deletion_cost: int = 0
 
+    @property
+    def replaced_seconds(self) -> float:
+        """How long after its end a pod in its place may come."""
+        return replaced_seconds("ReplicaSet" if self.gang is None else "Job")
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class LiveNode:
@@ -55,6 +61,8 @@ class LiveNode:
     used_gpus: int = 0
     used_ever: bool = False
     empty_since_seconds: float | None = None
+    replaced_until_seconds: float | None = None
+    """Until when a pod in the place of one that has left may come; None = none has left."""
     pod_event_seconds: float | None = None
     """The last time that a pod came or went, as Karpenter counts; None = none did."""
     held_until_seconds: float = -inf
@@ -75,6 +83,17 @@ class LiveNode:
         """Pods may be bound to it."""
         kept_off = self.leaving or self.tainted_seconds is not None
         return self.stage is NodeStage.INITIALIZED and not kept_off
+
+    @property
+    def taint_seconds(self) -> float:
+        """From when on it is tainted, if it is to go; infinite while it has pods."""
+        since = self.empty_since_seconds
+        return inf if since is None else taint_seconds(since, self.replaced_until_seconds)
+
+    def pod_left(self, pod: LivePod, now_seconds: float) -> None:
+        """Note until when one in its place may come."""
+        until = now_seconds + pod.replaced_seconds
+        self.replaced_until_seconds = max(until, self.replaced_until_seconds or until)
 
     def pod_event(self, now_seconds: float) -> None:
         last = self.pod_event_seconds

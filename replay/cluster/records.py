@@ -128,6 +128,7 @@ def _node(node: LiveNode, now_seconds: float) -> PoolNode:
         cancellable=True,
         pods=tuple(_pod(pod, now_seconds) for pod in node.pods),
         empty_since_seconds=node.empty_since_seconds,
+        replaced_until_seconds=node.replaced_until_seconds if not node.pods else None,
         held_by_us_until_seconds=held if held > now_seconds else None,
         leaving=node.leaving,
     )

@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from math import inf
 
 from policies.node_plan import NodeDecision, PoolPlan, Verdict
-from policies.rounds import EMPTY_SECONDS_MIN, SETTLE_SECONDS, RoundTimes
+from policies.rounds import SEEN_SECONDS, SETTLE_SECONDS, RoundTimes
 from replay.cluster.agenda import Turn
 from replay.cluster.disruption import Disruption
 from replay.cluster.live import Live, LiveNode
 from replay.cluster.policy import NodePolicy
 from replay.cluster.provisioning import Provisioning
 from replay.cluster.records import Records
-
-_SEEN_SECONDS = 1.0
-"""After which a change is seen; more of them may come meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +57,7 @@ class Rounds:
 
     def pods_wait(self, now_seconds: float) -> None:
         """Pods begin to wait."""
-        self.ask(now_seconds + _SEEN_SECONDS, now_seconds)
-
-    def pod_gone(self, now_seconds: float) -> None:
-        """A pod waits no longer without a node, or has left a node empty."""
-        self.ask(now_seconds + EMPTY_SECONDS_MIN, now_seconds)
+        self.ask(now_seconds + SEEN_SECONDS, now_seconds)
 
     def make(self, now_seconds: float) -> None:
         """Make a round, unless it was moved."""
@@ -118,11 +111,9 @@ class Rounds:
             self._doing.disruption.may_be_empty(node)
 
     def _next_step(self, node: LiveNode, tainted: float | None, now: float) -> None:
-        assert node.empty_since_seconds is not None
         if tainted is None:
-            left = node.empty_since_seconds + EMPTY_SECONDS_MIN - now
-            if left > 0:
-                self.ask(now + left, now)
+            if now < node.taint_seconds:
+                self.ask(node.taint_seconds, now)
                 return
             tainted = now
         node.tainted_seconds = tainted

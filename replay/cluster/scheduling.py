@@ -46,6 +46,7 @@ class Scheduling:
             pod.waits.seconds[pod.wait_place] = now_seconds - pod.created_seconds
         node.account(now_seconds)
         node.pod_event(now_seconds)
+        node.pod_left(pod, now_seconds)
         node.pods.remove(pod)
         node.used_gpus -= pod.gpus
         pod.node = None

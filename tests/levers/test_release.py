@@ -62,6 +62,27 @@ def test_a_node_that_has_just_become_empty_is_not_tainted_yet() -> None:
     assert len(acted(state, plan(released(new)), store, now=NOW + 30).changes) == 1
 
 
+@pytest.mark.parametrize(
+    ("replaced_until", "tainted_from"),
+    [
+        pytest.param(None, 30, id="nobody saw what left it"),
+        pytest.param(NOW + 15, 15, id="a ReplicaSet's pod left it"),
+        pytest.param(NOW + 22, 22, id="a Job's pod left it 8 s before"),
+        pytest.param(NOW - 60, 0, id="it was out of service until now"),
+    ],
+)
+def test_an_empty_node_is_tainted_when_no_pod_comes_back_to_it_any_more(
+    replaced_until: float | None, tainted_from: int
+) -> None:
+    new = replace(empty("a", minutes=0), replaced_until_seconds=replaced_until)
+    state = pool(new, demand_gpus=0.0)
+    done = [
+        bool(acted(state, plan(released(new)), world(state), now=NOW + second).changes)
+        for second in range(32)
+    ]
+    assert done == [second >= tainted_from for second in range(32)]
+
+
 def test_a_taint_is_added_to_those_of_others() -> None:
     store = world(STATE)
     store.documents[NODE]["spec"]["taints"] = [OTHER]

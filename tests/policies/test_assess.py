@@ -20,6 +20,7 @@ from policies.policy.pool_policy import PoolPolicy
 from policies.policy.resolve import policy_for
 from policies.reading.assess import Assessment, Beside, Replicas, assess
 from policies.reading.nodes import NodesSeen
+from policies.rounds import Emptied
 from policies.situation import NodeStage, PoolNode, PoolState
 from tests.policies.capacity_policies import policy
 from tests.policies.pools import LEAD, round_of, texts
@@ -242,13 +243,23 @@ def test_a_node_is_empty_since_its_last_pod_where_that_was_seen_between_readings
     objects = {Kind.NODE_CLAIM: [initialized("h100-a", "a")], Kind.NODE: [node("a")]}
     before = assessed(objects, now=NOW - 100).seen
     # Since that reading it has had a pod.
-    found = assessed(objects, before, NOW, emptied_seconds={"a": NOW - 20})
-    assert nodes_of(found)["h100-a"].empty_since_seconds == NOW - 20
-    found = assessed(objects, NodesSeen(), NOW, emptied_seconds={"a": NOW - 20})
-    assert nodes_of(found)["h100-a"].empty_since_seconds == NOW - 20
+    last = {"a": Emptied(at_seconds=NOW - 20, replaced_until_seconds=NOW - 5)}
+    for seen in (before, NodesSeen()):
+        found = assessed(objects, seen, NOW, emptied=last)
+        assert nodes_of(found)["h100-a"].empty_since_seconds == NOW - 20
+        assert nodes_of(found)["h100-a"].replaced_until_seconds == NOW - 5
     # A reading that saw it empty later saw it with a pod before.
-    found = assessed(objects, found.seen, NOW + 60, emptied_seconds={"a": NOW - 90})
+    older = {"a": Emptied(at_seconds=NOW - 90, replaced_until_seconds=NOW - 75)}
+    found = assessed(objects, found.seen, NOW + 60, emptied=older)
     assert nodes_of(found)["h100-a"].empty_since_seconds == NOW - 20
+
+
+def test_what_left_a_node_is_not_known_where_nobody_saw_it_or_the_node_is_used() -> None:
+    objects = {Kind.NODE_CLAIM: [initialized("h100-a", "a")], Kind.NODE: [node("a")]}
+    assert nodes_of(assessed(objects))["h100-a"].replaced_until_seconds is None
+    last = {"a": Emptied(at_seconds=NOW - 20, replaced_until_seconds=NOW - 5)}
+    used = assessed({**objects, Kind.POD: [pod("x", 1, "a")]}, emptied=last)
+    assert nodes_of(used)["h100-a"].replaced_until_seconds is None
 
 
 def test_a_node_that_was_seen_starting_is_empty_since_its_start() -> None:

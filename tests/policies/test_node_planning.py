@@ -21,6 +21,7 @@ from policies.planning.tuning import Evidence, NoChoice, TuningRecord
 from policies.policy.documents import policies_in
 from policies.policy.resolve import policy_for
 from policies.policy.schema import CapacityPolicy
+from policies.rounds import Emptied
 from policies.rules.constants import RuleConstants
 from replay.cluster.shipped import ShippedRules
 from replay.pool_forecast import forecast_of
@@ -94,10 +95,9 @@ def test_in_a_phase_of_its_own_a_node_goes_once_a_forecast_knows_that_demand_fel
     verdicts = []
     for seconds in (-239, -119, -60, 1, 121):
         objects = used if seconds < -14 else two_nodes()
-        emptied = {} if seconds < -14 else {"b": begin - 14}
-        found = planning.plan(
-            given(objects, begin + seconds, policies=cheap, emptied_seconds=emptied)
-        )
+        last = {"b": Emptied(at_seconds=begin - 14, replaced_until_seconds=begin + 1)}
+        emptied = {} if seconds < -14 else last
+        found = planning.plan(given(objects, begin + seconds, policies=cheap, emptied=emptied))
         verdicts.append(found.plan.pools[0].nodes[1].verdict)
     assert verdicts == [Verdict.LEAVE] * 4 + [Verdict.RELEASE]
 
@@ -554,10 +554,11 @@ def test_after_a_long_gap_nodes_count_as_empty_from_now_on(gap: float, minutes: 
 
 def test_after_a_long_gap_what_was_seen_of_last_pods_before_it_does_not_count() -> None:
     """It may have been used meanwhile."""
-    planning, emptied = NodePlanning(), {"b": NOW - 30}
+    last = Emptied(at_seconds=NOW - 30, replaced_until_seconds=NOW - 15)
+    planning, emptied = NodePlanning(), {"b": last}
     for seconds in (0, 3600):
-        planning.plan(given(two_nodes(), NOW + seconds, emptied_seconds=emptied))
-    later = planning.plan(given(two_nodes(), NOW + 3720, emptied_seconds=emptied))
+        planning.plan(given(two_nodes(), NOW + seconds, emptied=emptied))
+    later = planning.plan(given(two_nodes(), NOW + 3720, emptied=emptied))
     (_, empty) = only(later).nodes
     assert empty.empty_since_seconds == NOW + 3600
 

@@ -7,10 +7,10 @@ from policies.node_plan import NodeDecision, NodeOrder, Verdict
 from policies.policy.pool_policy import Mode, PoolPolicy
 from policies.situation import NodeStage, Situation
 from replay.cluster.cluster import Cluster
-from replay.cluster.settings import ClusterSettings
+from replay.cluster.settings import ClusterSettings, GangRun
 from replay.cluster.shipped import ShippedRules
 from scaler.forecast.running_maximum import MaximumForecast
-from tests.replay.cluster.small import CHAT, POOL, START_UP, Scripted, cluster, service
+from tests.replay.cluster.small import CHAT, JOB, POOL, START_UP, Scripted, cluster, service
 
 
 def hold(until: float) -> Scripted:
@@ -48,6 +48,17 @@ def ahead(at: float, nodes: int = 1, *, act: bool = True) -> Scripted:
     return Scripted(orders=lambda now: (order,) if now == at else (), act=act)
 
 
+TRAINING = GangRun(
+    workload=JOB,
+    pods=1,
+    gpus_per_pod=1,
+    pools=("p",),
+    created_seconds=240,
+    run_seconds=100,
+    pod_seconds=30,
+)
+
+
 def test_a_policy_is_asked_each_two_minutes() -> None:
     policy = Scripted()
     cluster(service((0, 1)), policy=policy).run(500)
@@ -75,33 +86,51 @@ def test_a_policy_sees_nodes_and_pods_as_production_shows_them() -> None:
 def test_a_held_node_goes_in_karpenters_time_after_the_lease() -> None:
     run = cluster(service((0, 1), (1003, 0)), policy=hold(until=1501))
     run.run(1530)
-    # It is held at 1033, in the round 30 s after its pod. The lease ends at 1501, the pass is at
+    # It is held at 1018, in the round 15 s after its pod. The lease ends at 1501, the pass is at
     # 1510, validated at 1525, gone at 1530.
     assert run.nodes("p") == 1
     run.run(1531)
     assert run.nodes("p") == 0
     idle = run.books["p"].idle_gpu_seconds
-    assert idle == {Reason.NONE: 1033 - 1003 + 1530 - 1501, Reason.FORECAST_HOLD: 1501 - 1033}
+    assert idle == {Reason.NONE: 1018 - 1003 + 1530 - 1501, Reason.FORECAST_HOLD: 1501 - 1018}
 
 
 def test_a_released_node_is_tainted_and_goes_in_the_next_round() -> None:
-    policy = release(1033, 1043)
+    policy = release(1018, 1028)
     run = cluster(service((0, 1), (1003, 0)), policy=policy)
     run.run(2000)
-    assert [seen.now_seconds for seen in policy.seen][9:11] == [1033, 1043]
-    assert run.gpu_seconds("p") == 1048
+    assert [seen.now_seconds for seen in policy.seen][9:11] == [1018, 1028]
+    assert run.gpu_seconds("p") == 1033
 
 
 def test_a_node_that_has_not_been_empty_for_long_is_not_tainted_yet() -> None:
-    # The round at 1080 is 4 s after its pod; the next one is at 1106.
-    run = cluster(service((0, 1), (1076, 0)), policy=release(1080, 1106, 1116))
+    # The round at 1080 is 4 s after its pod; the next one is at 1091.
+    run = cluster(service((0, 1), (1076, 0)), policy=release(1080, 1091, 1101))
     run.run(2000)
-    assert run.gpu_seconds("p") == 1121
+    assert run.gpu_seconds("p") == 1106
+
+
+def test_the_node_of_a_job_is_not_tainted_before_the_job_could_have_tried_again() -> None:
+    run = cluster(gangs=(TRAINING,), policy=release(*range(492, 532)))
+    run.run(2000)
+    # Ordered at 241, initialized at 341, pulled at 361, ready at 391; its pod is gone at 491, the
+    # taint is there at 521, and the round at 531 lets the node go.
+    assert run.gpu_seconds("p") == 536 - 241
+
+
+def test_of_two_pods_on_a_node_the_one_whose_place_is_taken_last_counts() -> None:
+    wide = replace(POOL, gpus_per_node=2)
+    policy = release(*range(371, 411))
+    # The job's pod is gone at 370, the service's at 380.
+    run = cluster(service((0, 1), (380, 0)), pools=(wide,), gangs=(TRAINING,), policy=policy)
+    run.run(2000)
+    assert [seen.now_seconds for seen in policy.seen if 370 < seen.now_seconds < 480] == [400, 410]
+    assert run.gpu_seconds("p") == 2 * 415
 
 
 def test_a_tainted_node_takes_no_pods_until_a_round_keeps_it() -> None:
-    # Tainted at 1033. A pod comes at 1035, and the round at 1038 takes the taint off.
-    run = cluster(service((0, 1), (1003, 0), (1035, 1)), policy=release(1033))
+    # Tainted at 1018. A pod comes at 1020, and the round at 1023 takes the taint off.
+    run = cluster(service((0, 1), (1003, 0), (1020, 1)), policy=release(1018))
     run.run(1500)
     assert run.waits[CHAT].seconds == [3]
     assert run.nodes("p") == 1
@@ -116,7 +145,7 @@ def test_rounds_are_five_seconds_apart_at_least() -> None:
 def test_a_pod_that_waits_no_longer_is_seen_after_a_while() -> None:
     policy = Scripted()
     cluster(service((0, 0), (500, 1), (540, 0)), policy=policy).run(600)
-    assert [seen.now_seconds for seen in policy.seen][5:] == [501, 570]
+    assert [seen.now_seconds for seen in policy.seen][5:] == [501, 555]
 
 
 def test_the_pods_of_a_released_node_are_made_again() -> None:
