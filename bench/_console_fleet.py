@@ -318,6 +318,12 @@ def _node(name: str) -> Json:
     }
 
 
+_PLACED_AND_READY = [
+    {"type": kind, "status": "True", "lastTransitionTime": _stamp(minutes_ago)}
+    for kind, minutes_ago in (("PodScheduled", 45.0), ("Ready", 41.0))
+]
+
+
 def _pod(name: str, node: str, index: int) -> Json:
     owner = {"kind": "StatefulSet", "name": _name(index), "uid": _name(index), "controller": True}
     resources = {"requests": {"nvidia.com/gpu": "1"}}
@@ -330,7 +336,7 @@ def _pod(name: str, node: str, index: int) -> Json:
             "ownerReferences": [owner],
         },
         "spec": {"nodeName": node, "containers": [{"name": "engine", "resources": resources}]},
-        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+        "status": {"phase": "Running", "conditions": _PLACED_AND_READY},
     }
 
 

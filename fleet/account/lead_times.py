@@ -11,6 +11,7 @@ than the newest keep `OTHER_SOFTWARE_WEIGHT` of it.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -78,15 +79,38 @@ class NodeLeadTime:
     places and the prior alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What one start tells."""
+    """What one start tells: found when it is asked for, as most are too old to count."""
 
+    start: NodeStart | PodStart
     around: tuple[Place, ...]
     """The places that it lies in, the widest first."""
-    workload: Workload | None = None
-    durations: Mapping[str, Duration]
-    outcome: Outcome | None = None
+    weight: float
+    now_seconds: float
+
+    @property
+    def workload(self) -> Workload | None:
+        """Of a pod."""
+        return self.start.workload if isinstance(self.start, PodStart) else None
+
+    @cached_property
+    def durations(self) -> Mapping[str, Duration]:
+        """By stage, with the weight of the start."""
+        one, now = self.start, self.now_seconds
+        of_pod = isinstance(one, PodStart)
+        found = pod_durations(one, now) if of_pod else node_durations(one, now)
+        return {stage: each.weighted(self.weight) for stage, each in found.items()}
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Of a machine's order."""
+        return outcome_of(self.start, self.weight) if isinstance(self.start, NodeStart) else None
+
+    def ended(self, stage: str) -> Duration | None:
+        """The duration of a stage, if that has ended."""
+        found = self.durations.get(stage)
+        return None if found is None or found.open else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +152,8 @@ class LeadTimes:
         A machine that hangs would otherwise make itself the rule.
         """
         samples = self.nodes if stage in NODE_STAGES else self.pods
-        return _learned(
-            stage, [[_that_ended(one) for one in ring] for ring in _rings(samples, place)]
-        )[1]
+        rings = _rings(samples, place)
+        return _told(stage, *_narrowest(stage, [[one.ended(stage) for one in r] for r in rings]))
 
     def load_of(self, workload: Workload | None) -> Spread:
         """How long a pod of a workload loads, from its node to ready; of None: of any."""
@@ -142,25 +165,30 @@ class LeadTimes:
         All starts are gone through once, not once for each workload: a cluster of thousands of
         nodes has as many workloads, and tens of thousands of starts.
         """
-        loads = [(one.workload, _that_ended(one).durations.get(LOAD)) for one in self.pods]
-        own: defaultdict[Workload | None, list[Duration | None]] = defaultdict(list)
-        for workload, load in loads:
-            own[workload].append(load)
-        own[None] = [load for _, load in loads]
-        newest = loads[-STARTS_MAX:]
-        recent = {workload for workload, _ in newest}
-        of_any, _ = _narrowed(PRIORS[LOAD], [load for _, load in newest])
+        asked = set(workloads)
+        if not asked:
+            return {}
+        newest = self.pods[-STARTS_MAX:]
+        own: defaultdict[Workload | None, list[Sample]] = defaultdict(list)
+        for one in self.pods:
+            if one.workload in asked:
+                own[one.workload].append(one)
+        own[None] = [*newest]
+        recent = {one.workload for one in newest}
+        of_any, _ = _narrowed(PRIORS[LOAD], [one.ended(LOAD) for one in newest])
 
         def usual(workload: Workload | None) -> Spread:
             around = of_any
             if workload is None:
                 around = PRIORS[LOAD]
             elif workload in recent:
-                others = (load for other, load in reversed(loads) if other != workload)
-                around, _ = _narrowed(PRIORS[LOAD], [*islice(others, STARTS_MAX)][::-1])
-            return _told(LOAD, *_narrowed(around, own[workload][-STARTS_MAX:]))
+                others = (one for one in reversed(self.pods) if one.workload != workload)
+                before = [*islice(others, STARTS_MAX)][::-1]
+                around, _ = _narrowed(PRIORS[LOAD], [one.ended(LOAD) for one in before])
+            loads = [one.ended(LOAD) for one in own[workload][-STARTS_MAX:]]
+            return _told(LOAD, *_narrowed(around, loads))
 
-        return {each: usual(each) for each in workloads}
+        return {each: usual(each) for each in asked}
 
     def _loads(self, workload: Workload | None) -> Sequence[Sequence[Sample]]:
         """The newest pods of all other workloads, then of this one."""
@@ -176,24 +204,17 @@ def learned(startups: StartUps, now_seconds: float) -> LeadTimes:
     nodes = []
     for one in machines:
         weight = _weight(one, now_seconds) * _software_weight(one, newest)
-        durations = node_durations(one, now_seconds)
-        nodes.append(
-            Sample(
-                around=one.place.wider,
-                durations=_weighted(durations, weight),
-                outcome=outcome_of(one, weight),
-            )
-        )
-    pods = (
-        Sample(
-            around=(pod.place or Place()).wider,
-            workload=pod.workload,
-            durations=_weighted(pod_durations(pod, now_seconds), _weight(pod, now_seconds)),
-        )
+        nodes.append(_sample(one, one.place, weight, now_seconds))
+    pods = [
+        _sample(pod, pod.place or Place(), _weight(pod, now_seconds), now_seconds)
         for pod in _known(startups.pods)
         if pod.takes_gpus
-    )
+    ]
     return LeadTimes(nodes=tuple(nodes), pods=tuple(pods))
+
+
+def _sample(start: NodeStart | PodStart, place: Place, weight: float, now_seconds: float) -> Sample:
+    return Sample(start=start, around=place.wider, weight=weight, now_seconds=now_seconds)
 
 
 S = TypeVar("S", NodeStart, PodStart)
@@ -233,15 +254,6 @@ def _any_zone(start: NodeStart) -> Place:
     return replace(start.place, zone=None)
 
 
-def _weighted(durations: Mapping[str, Duration], weight: float) -> Mapping[str, Duration]:
-    return {stage: one.weighted(weight) for stage, one in durations.items()}
-
-
-def _that_ended(sample: Sample) -> Sample:
-    ended = {stage: one for stage, one in sample.durations.items() if not one.open}
-    return replace(sample, durations=ended)
-
-
 def _rings(samples: Sequence[Sample], place: Place) -> Sequence[Sequence[Sample]]:
     """The newest starts of a place, after those of the places around it that lie outside of it."""
     asked = place.wider
@@ -255,10 +267,17 @@ def _rings(samples: Sequence[Sample], place: Place) -> Sequence[Sequence[Sample]
 
 def _learned(stage: str, rings: Sequence[Sequence[Sample]]) -> tuple[Curve, Spread]:
     """The curve of a stage and its spread, from places that lie in each other, widest first."""
+    curve, seen = _narrowest(stage, [[one.durations.get(stage) for one in r] for r in rings])
+    return curve, _told(stage, curve, seen)
+
+
+def _narrowest(
+    stage: str, rings: Sequence[Sequence[Duration | None]]
+) -> tuple[Curve, Sequence[Duration]]:
     curve, seen = PRIORS[stage], list[Duration]()
     for ring in rings:
-        curve, seen = _narrowed(curve, [one.durations.get(stage) for one in ring])
-    return curve, _told(stage, curve, seen)
+        curve, seen = _narrowed(curve, ring)
+    return curve, seen
 
 
 def _narrowed(around: Curve, ring: Sequence[Duration | None]) -> tuple[Curve, list[Duration]]:

@@ -32,8 +32,6 @@ class Load(StrEnum):
     """How far a pod is."""
 
     LOADING = "loading"
-    SERVING = "serving"
-    """It is ready."""
     WAS_READY = "was ready"
     """It is not ready now, and was before: its model is loaded."""
     FAILING = "failing"
@@ -41,7 +39,7 @@ class Load(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodLoad:
-    """The load of one pod with GPUs that has a node."""
+    """The load of one pod with GPUs that has a node and is not ready."""
 
     pod: str
     """With its namespace."""
@@ -65,7 +63,9 @@ class PodLoad:
 def loads_of(
     cluster: Cluster, startups: StartUps, lead_times: LeadTimes
 ) -> tuple[PodLoad, ...] | None:
-    """The load of each pod with GPUs that has a node, by name; None = pods were not read.
+    """The load of each pod with GPUs that has a node and is not ready; None = pods were not read.
+
+    They are in the order of their names.
 
     Args:
         cluster: the reading.
@@ -82,7 +82,8 @@ def loads_of(
 
 def _may_load(pod: Pod) -> bool:
     on_its_way_out = pod.ended or pod.deleted_seconds is not None
-    return pod.node is not None and pod.may_take_gpus and not on_its_way_out
+    asked = pod.node is not None and not pod.ready and not on_its_way_out
+    return asked and pod.may_take_gpus
 
 
 def _load_of(pod: Pod, startups: StartUps, usual: Spread) -> PodLoad | None:
@@ -112,8 +113,6 @@ def _placed_seconds(pod: Pod) -> float | None:
 
 
 def _state(pod: Pod, startups: StartUps) -> tuple[Load, str | None]:
-    if pod.ready:
-        return Load.SERVING, None
     failures = list(_failures(pod))
     if failures:
         return Load.FAILING, ", ".join(failures)

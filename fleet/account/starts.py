@@ -5,7 +5,7 @@ NodeClaims vanish with their node. A start that was not seen from before its end
 earlier than it says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Generic, TypeVar
 
@@ -152,23 +152,24 @@ class Starts(Generic[S]):
     settled: frozenset[str] = frozenset()
     """UIDs of those that are there and have ended: they are not told again."""
 
-    def read(self, seen: Sequence[S], now_seconds: float) -> "Starts[S]":
+    def read(
+        self, seen: Sequence[S], now_seconds: float, still_settled: Collection[str]
+    ) -> "Starts[S]":
         """With what a reading adds.
 
         Args:
-            seen: all that are there, whether they have ended or not.
+            seen: all others that are there, whether they have ended or not.
             now_seconds: of the reading.
+            still_settled: UIDs of those of `settled` that are there still.
         """
         starting: dict[str, S] = {}
         ended: list[S] = []
-        settled: set[str] = set()
-        gone = dict(self.starting)
+        settled = set(still_settled)
+        gone = {uid: one for uid, one in self.starting.items() if uid not in settled}
         for one in seen:
             before = gone.pop(one.uid, None)
             merged = one if before is None else _merged(before, one)
-            if one.uid in self.settled:
-                settled.add(one.uid)
-            elif merged.over:
+            if merged.over:
                 settled.add(one.uid)
                 ended.append(merged)
             else:

@@ -42,11 +42,23 @@ class StartUps:
         result = self
         if cluster.pods is not None:
             nodes = {node.name: node for node in cluster.nodes}
-            pods = [start for pod in cluster.pods for start in _pod_starts(pod, nodes)]
-            result = replace(result, pods=self.pods.read(pods, now_seconds))
+            there = [
+                (pod, pod.created_seconds)
+                for pod in cluster.pods
+                if pod.created_seconds is not None and not pod.ended
+            ]
+            settled = self.pods.settled & {pod.uid for pod, _ in there}
+            pods = [
+                _pod_start(pod, created_seconds, nodes)
+                for pod, created_seconds in there
+                if pod.uid not in settled
+            ]
+            result = replace(result, pods=self.pods.read(pods, now_seconds, settled))
         if cluster.node_claims is not None:
-            machines = list(_node_starts(cluster, known, now_seconds))
-            result = replace(result, nodes=self.nodes.read(machines, now_seconds))
+            uids = {one.uid for one in (*cluster.node_claims, *cluster.nodes)}
+            settled = self.nodes.settled & uids
+            machines = list(_node_starts(cluster, known, settled, now_seconds))
+            result = replace(result, nodes=self.nodes.read(machines, now_seconds, settled))
         return result
 
     def with_called_off(
@@ -67,15 +79,13 @@ class StartUps:
         return replace(self, nodes=replace(self.nodes, starting=found))
 
 
-def _pod_starts(pod: Pod, nodes: Mapping[str, Node]) -> Iterator[PodStart]:
-    if pod.created_seconds is None or pod.ended:
-        return
+def _pod_start(pod: Pod, created_seconds: float, nodes: Mapping[str, Node]) -> PodStart:
     scheduled, ready = (condition(pod.conditions, kind) for kind in ("PodScheduled", "Ready"))
     node = nodes.get(pod.node or "")
     node_ready = node.ready_seconds if node is not None else None
-    if node_ready is not None and node_ready < pod.created_seconds:
+    if node_ready is not None and node_ready < created_seconds:
         node_ready = None  # it was ready already
-    yield PodStart(
+    return PodStart(
         uid=pod.uid,
         name=pod.name,
         workload=pod.workload,
@@ -83,7 +93,7 @@ def _pod_starts(pod: Pod, nodes: Mapping[str, Node]) -> Iterator[PodStart]:
         takes_gpus=pod.may_take_gpus,
         node=pod.node,
         place=_place(node) if node is not None else None,
-        created_seconds=pod.created_seconds,
+        created_seconds=created_seconds,
         scheduled_seconds=scheduled.since_seconds if scheduled and scheduled.holds else None,
         node_ready_seconds=node_ready,
         image_pulled_seconds=pod.first_container_seconds,
@@ -92,11 +102,15 @@ def _pod_starts(pod: Pod, nodes: Mapping[str, Node]) -> Iterator[PodStart]:
     )
 
 
-def _node_starts(cluster: Cluster, known: Known, now_seconds: float) -> Iterator[NodeStart]:
+def _node_starts(
+    cluster: Cluster, known: Known, settled: Collection[str], now_seconds: float
+) -> Iterator[NodeStart]:
     """Machines with GPUs: by their NodeClaim, or by their node where Karpenter did not make it."""
     nodes = {node.name: node for node in cluster.nodes}
     by_claims = _nodes_of_dra(cluster)
     for claim in cluster.node_claims or ():
+        if claim.uid in settled:
+            continue
         node = nodes.get(claim.node or "")
         of_gpus = _GPUS & (claim.requests.keys() | claim.capacity.keys())
         machine = node or node_to_come(claim)
@@ -119,7 +133,7 @@ def _node_starts(cluster: Cluster, known: Known, now_seconds: float) -> Iterator
             )
     for node in nodes.values():
         made_by_karpenter = KARPENTER_POOL in node.labels
-        if node.created_seconds is None or made_by_karpenter:
+        if node.created_seconds is None or made_by_karpenter or node.uid in settled:
             continue
         if _has_gpus(node, known, by_claims):
             yield NodeStart(

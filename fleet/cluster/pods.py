@@ -105,6 +105,12 @@ class Pod:
     `ImagePullBackOff`, …"""
     cost_managers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Field managers of the annotations with its costs and their lease, as far as it has them."""
+    workload: Workload | None = field(init=False, compare=False)
+    """What it is a replica of; None = nothing owns it. It is asked for often: found once."""
+
+    def __post_init__(self) -> None:
+        found = workload_of(self.namespace, self.labels, self.owners)
+        object.__setattr__(self, "workload", found)
 
     @property
     def namespace(self) -> str:
@@ -143,11 +149,6 @@ class Pod:
         The label alone does not: any tenant may write it, also on a pod that serves.
         """
         return PLACEHOLDER in self.labels and (self.priority or 0) < 0
-
-    @property
-    def workload(self) -> Workload | None:
-        """What it is a replica of; None = nothing owns it."""
-        return workload_of(self.namespace, self.labels, self.owners)
 
 
 def pod_of(document: object) -> Pod:

@@ -64,7 +64,6 @@ def seen(name: str, ready: float) -> StartUps:
         pytest.param(one(started=40), Load.LOADING, None, id="weights-are-loaded"),
         pytest.param(waiting("ContainerCreating"), Load.LOADING, None, id="container-is-created"),
         pytest.param(one(started=40, restarts=1), Load.LOADING, None, id="again-after-a-crash"),
-        pytest.param(starting("a", PodScheduled=10, Ready=90), Load.SERVING, None, id="ready"),
         pytest.param(
             waiting("ImagePullBackOff"), Load.FAILING, "ImagePullBackOff", id="image-is-not-there"
         ),
@@ -143,6 +142,7 @@ def test_pods_that_fail_for_ever_make_no_load_longer() -> None:
             one() | {"metadata": one()["metadata"] | {"deletionTimestamp": at(90)}}, id="deleted"
         ),
         pytest.param(one() | {"status": {"phase": "Succeeded"}}, id="ended"),
+        pytest.param(starting("a", PodScheduled=10, Ready=90), id="ready"),
     ],
 )
 def test_of_these_pods_nothing_is_asked(pod: Object) -> None:
