@@ -5,10 +5,11 @@ not known is None, never 0.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from fleet.account.kept_accounts import Account, KeptAccounts, MadeOf
 from fleet.account.machines import claims_of_nodes, nodes_to_come
 from fleet.account.node import NodeGpus, account_of
 from fleet.account.node_ends import node_ends
@@ -28,6 +29,9 @@ from fleet.uses import MODEL_LABELS, TAINT_RULE, Held, rounded
 
 KUBECTL: Final = "`kubectl get nodes,pods,resourceslices,resourceclaims,deviceclasses -A -o json`"
 """The command that writes all objects which tell the pods of each GPU."""
+_POD: Final = "Pod"
+_CLAIM: Final = "ResourceClaim"
+_SLICE: Final = "ResourceSlice"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,11 @@ class FleetSnapshot:
 
 
 def snapshot_of(
-    cluster: Cluster, known: Known, activity: Activity | None, now_seconds: float
+    cluster: Cluster,
+    known: Known,
+    activity: Activity | None,
+    now_seconds: float,
+    kept: KeptAccounts | None = None,
 ) -> FleetSnapshot:
     """The GPUs of a cluster, by its records.
 
@@ -98,6 +106,8 @@ def snapshot_of(
         activity: of the GPUs; None = not measured.
         now_seconds: when the objects were read; a pod that began within the window of the
             activity is not idle yet.
+        kept: accounts of an earlier reading of the same cluster, by the same `known`, without
+            activity; those of this one are kept in their place.
     """
     pods = {pod.name: pod for pod in cluster.pods or () if not pod.ended}
     placed: dict[str | None, list[Pod]] = defaultdict(list)
@@ -108,19 +118,34 @@ def snapshot_of(
     dra = gpus_by_node(slices, cluster.claims or (), known.catalogue)
     made_by = claims_of_nodes(cluster)
     by_claims = cluster.pods is None or any(pod.claims for pod in pods.values())
+    kept = KeptAccounts() if kept is None or activity is not None else kept
+    unread = _unread(cluster)
     nodes, uncounted = [], []
     for node in cluster.nodes:
-        held = held_on(node, known, placed.get(node.name, []), dra.pop(node.name, []))
-        held = replace(
-            held,
-            not_read=_not_read(cluster, held, by_claims=by_claims),
+        of_dra = dra.pop(node.name, [])
+        made_of = MadeOf(
+            node=node,
             claim=made_by.get(node.name),
+            pods=placed.get(node.name, []),
+            unread=unread,
+            by_claims=by_claims,
         )
-        account = account_of(held, known.catalogue, pods, activity, now_seconds)
-        if account is not None:
-            nodes.append(account)
-        elif held.hardware.has_gpus:
+        account = None if of_dra else kept.find(made_of)
+        if account is None:
+            held = held_on(node, known, made_of.pods, of_dra)
+            not_read = _not_read(held, unread, by_claims=by_claims)
+            held = replace(held, not_read=not_read, claim=made_of.claim)
+            account = Account(
+                gpus=account_of(held, known.catalogue, pods, activity, now_seconds),
+                has_gpus=held.hardware.has_gpus,
+            )
+        if not of_dra:
+            kept.keep(made_of, account)
+        if account.gpus is not None:
+            nodes.append(account.gpus)
+        elif account.has_gpus:
             uncounted.append(f"node {node.name} has GPUs, and their number is not known yet")
+    kept.end()
     of_nodes = (remark for node in nodes for remark in node.remarks)
     remarks = [*cluster.remarks, *_unknown_uses(nodes), *of_nodes, *uncounted]
     strays = sum(map(len, dra.values()))
@@ -160,7 +185,7 @@ def _coming(cluster: Cluster, known: Known, now_seconds: float) -> Iterator[Node
             yield account
 
 
-def held_on(node: Node, known: Known, pods: list[Pod], dra: list[Gpu]) -> Held:
+def held_on(node: Node, known: Known, pods: Sequence[Pod], dra: Sequence[Gpu]) -> Held:
     """A node with everything that holds or gives out its GPUs.
 
     Args:
@@ -185,21 +210,32 @@ def held_on(node: Node, known: Known, pods: list[Pod], dra: list[Gpu]) -> Held:
     return held
 
 
-def _not_read(cluster: Cluster, held: Held, *, by_claims: bool) -> str | None:
+def _unread(cluster: Cluster) -> frozenset[str]:
+    """The kinds of a cluster that were not read, of those which tell the use of GPUs."""
+    kinds = {
+        _POD: cluster.pods,
+        _CLAIM: cluster.claims,
+        _SLICE: cluster.slices,
+        TAINT_RULE: cluster.taint_rules,
+    }
+    return frozenset(kind for kind, records in kinds.items() if records is None)
+
+
+def _not_read(held: Held, unread: frozenset[str], *, by_claims: bool) -> str | None:
     """The kind of object that is missing to tell which GPUs of a node are used or free.
 
     Args:
-        cluster: the records.
         held: the node.
+        unread: the kinds that were not read.
         by_claims: a pod of the cluster has claims, or may have.
     """
-    if held.quota.share and cluster.pods is None:
-        return "Pod"
-    if by_claims and held.dra and cluster.claims is None:
-        return "ResourceClaim"
-    if by_claims and not held.dra and not held.quota.share and cluster.slices is None:
-        return "ResourceSlice"
-    if cluster.taint_rules is None and _may_be_tainted(held):
+    if held.quota.share and _POD in unread:
+        return _POD
+    if by_claims and held.dra and _CLAIM in unread:
+        return _CLAIM
+    if by_claims and not held.dra and not held.quota.share and _SLICE in unread:
+        return _SLICE
+    if TAINT_RULE in unread and _may_be_tainted(held):
         return TAINT_RULE
     return None
 

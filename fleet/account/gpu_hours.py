@@ -6,7 +6,7 @@ cluster any more and nothing is added. The sum over all reasons is the number of
 over time: nothing is lost, and nothing is counted twice.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -122,37 +122,39 @@ def hourly_costs(snapshot: FleetSnapshot, planned: Mapping[str, Reason]) -> Cost
         snapshot: what was read.
         planned: why a plan keeps empty nodes, by the name of the NodeClaim, else of the node.
     """
-    found: dict[Series, Cost] = {}
+    # Thousands of nodes have few series: numbers are added up first, and records made of the sums.
+    sums: dict[_Key, list[float]] = {}
     for node in (*snapshot.nodes, *(snapshot.coming or ())):
-        for series, cost in _of_node(snapshot.cluster, node, planned):
-            _add(found, series, cost)
+        _add_node(sums, node, planned)
+    found: dict[Series, Cost] = {}
+    for (pool, generation, reason, model), (gpus, usd, unpriced, reserved) in sums.items():
+        series = Series(
+            cluster=snapshot.cluster, pool=pool, generation=generation, reason=reason, model=model
+        )
+        cost = Cost(gpu_hours=gpus, usd=usd, unpriced_gpu_hours=unpriced, reserved_usd=reserved)
+        _add(found, series, cost)
     return found
 
 
-def _of_node(
-    cluster: str, node: NodeGpus, planned: Mapping[str, Reason]
-) -> Iterator[tuple[Series, Cost]]:
-    price = node.usd_per_gpu_hour
+_Key = tuple[str | None, str | None, Reason, str | None]
+"""Pool, generation, reason and model."""
+
+
+def _add_node(sums: dict[_Key, list[float]], node: NodeGpus, planned: Mapping[str, Reason]) -> None:
+    """Add a node's GPUs, dollars, GPUs without a price, and dollars of reserved capacity."""
+    price, generation = node.usd_per_gpu_hour, node.generation or node.product
     for part in parts_of(node, planned.get(node.claim or node.node) or planned.get(node.node)):
         if part.gpus <= _NOISE_GPUS:
             continue
+        key = (node.pool, generation, part.reason, part.model)
+        total = sums.get(key)
+        if total is None:
+            total = sums[key] = [0.0] * 4
         usd = part.gpus * (price or 0.0)
-        series = Series(
-            cluster=cluster,
-            pool=node.pool,
-            generation=node.generation or node.product,
-            reason=part.reason,
-            model=part.model,
-        )
-        yield (
-            series,
-            Cost(
-                gpu_hours=part.gpus,
-                usd=usd,
-                unpriced_gpu_hours=part.gpus if price is None else 0.0,
-                reserved_usd=usd if is_reserved(node, part.reason) else 0.0,
-            ),
-        )
+        total[0] += part.gpus
+        total[1] += usd
+        total[2] += part.gpus if price is None else 0.0
+        total[3] += usd if is_reserved(node, part.reason) else 0.0
 
 
 def _add(totals: dict[Series, Cost], series: Series, more: Cost) -> None:

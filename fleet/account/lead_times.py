@@ -98,8 +98,7 @@ class Sample:
     def durations(self) -> Mapping[str, Duration]:
         """By stage, with the weight of the start."""
         one, now = self.start, self.now_seconds
-        of_pod = isinstance(one, PodStart)
-        found = pod_durations(one, now) if of_pod else node_durations(one, now)
+        found = pod_durations(one, now) if isinstance(one, PodStart) else node_durations(one, now)
         return {stage: each.weighted(self.weight) for stage, each in found.items()}
 
     @property

@@ -55,8 +55,8 @@ class StartUps:
             ]
             result = replace(result, pods=self.pods.read(pods, now_seconds, settled))
         if cluster.node_claims is not None:
-            uids = {one.uid for one in (*cluster.node_claims, *cluster.nodes)}
-            settled = self.nodes.settled & uids
+            uids = {claim.uid for claim in cluster.node_claims}
+            settled = self.nodes.settled & (uids | {node.uid for node in cluster.nodes})
             machines = list(_node_starts(cluster, known, settled, now_seconds))
             result = replace(result, nodes=self.nodes.read(machines, now_seconds, settled))
         return result

@@ -8,8 +8,8 @@ from fleet.cluster.reading import Cluster
 from policies.levers.release import tainted_seconds
 from policies.rounds import EMPTY_SECONDS_MIN, SETTLE_SECONDS, Emptied, replaced_seconds
 
-_Pods = Mapping[str, float]
-"""By UID, how long after its end a pod in its place may come."""
+_Pods = Mapping[str, Pod]
+"""By UID."""
 _NONE: _Pods = {}
 
 
@@ -51,7 +51,7 @@ class PodWatch:
         bound = {pod.uid for pod in cluster.pods if pod.node is not None}
         over = before.waiting.keys() - seen.waiting.keys() - bound
         emptied = (before.on_nodes.keys() - seen.on_nodes.keys()) & self._left.keys()
-        calls = {before.waiting[uid] for uid in over}
+        calls = {_replaced_seconds(before.waiting[uid]) for uid in over}
         calls |= {self._left[name].replaced_until_seconds - now_seconds for name in emptied}
         if seen.waiting.keys() - before.waiting.keys():
             calls.add(0.0)
@@ -65,7 +65,7 @@ class PodWatch:
         for name, pods in before.on_nodes.items():
             gone = pods.keys() - self._seen.on_nodes.get(name, _NONE).keys()
             if gone:
-                until = now_seconds + max(pods[uid] for uid in gone)
+                until = now_seconds + max(_replaced_seconds(pods[uid]) for uid in gone)
                 if name in known:
                     until = max(until, known[name].replaced_until_seconds)
                 known[name] = Emptied(at_seconds=now_seconds, replaced_until_seconds=until)
@@ -82,15 +82,15 @@ def _not_after(left: Emptied, now_seconds: float) -> Emptied:
 
 
 def _seen(cluster: Cluster) -> _Seen:
-    waiting: dict[str, float] = {}
-    on_nodes: dict[str, dict[str, float]] = {}
+    waiting: dict[str, Pod] = {}
+    on_nodes: dict[str, dict[str, Pod]] = {}
     for pod in cluster.pods or ():
         if not pod.may_take_gpus or pod.ended:
             continue
         if pod.node is not None:
-            on_nodes.setdefault(pod.node, {})[pod.uid] = _replaced_seconds(pod)
+            on_nodes.setdefault(pod.node, {})[pod.uid] = pod
         elif pod.deleted_seconds is None:
-            waiting[pod.uid] = _replaced_seconds(pod)
+            waiting[pod.uid] = pod
     return _Seen(
         waiting=waiting,
         on_nodes=on_nodes,
@@ -99,4 +99,5 @@ def _seen(cluster: Cluster) -> _Seen:
 
 
 def _replaced_seconds(pod: Pod) -> float:
+    """How long after its end a pod in its place may come."""
     return replaced_seconds(next((one.kind for one in pod.owners if one.controls), None))

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from fleet.account.cost_book import CostBook
+from fleet.account.kept_accounts import KeptAccounts
 from fleet.account.lead_times import LeadTimes, learned
 from fleet.account.loading import loads_of
 from fleet.account.startups import StartUps
@@ -70,6 +71,7 @@ class ClusterRounds:
     def __init__(self, known: Known, state: ControllerState | None = None) -> None:
         state = state or ControllerState()
         self._known = known
+        self._accounts = KeptAccounts()
         self._planning = NodePlanning(state.planning)
         self._startups = state.startups
         self._costs = state.costs
@@ -112,7 +114,7 @@ class ClusterRounds:
             gang_ends: as training runs tell.
             emptied: how Nodes lost their pods, by name, where that was seen.
         """
-        snapshot = snapshot_of(cluster, self._known, None, now_seconds)
+        snapshot = snapshot_of(cluster, self._known, None, now_seconds, self._accounts)
         self._startups = self._startups.read(cluster, self._known, now_seconds)
         # A clock that was set back must not stop the learning.
         if not 0 <= now_seconds - self._learned_seconds < _LEARN_SECONDS:

@@ -4,7 +4,7 @@ A waiting pod that several pools may get is counted in none of them, and named i
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fleet.account.loading import PodLoad
@@ -112,22 +112,21 @@ def assess(
             pool.unmade += unmade.by_pool[pool.name]
             pool.remarks += unmade.remarks_by_pool[pool.name]
     remarks += [*waiting.remarks, *(unmade.remarks if unmade is not None else ())]
-    missing = missing_pods(
-        cluster.pods or (), beside.pod_groups, objects, (pool.members() for pool in pools)
-    )
-    gangs = {gang for pool in pools for gang in by_gang(pool.members())}
+    members = {pool.name: tuple(pool.members()) for pool in pools}
+    missing = missing_pods(cluster.pods or (), beside.pod_groups, objects, members.values())
+    gangs = {gang for of_pool in members.values() for gang in by_gang(of_pool)}
     gangs |= {gang.workload for pool in pools for gang in pool.unmade}
     told = _Gangs(
         objects=objects,
         missing=missing,
         ends_at=ends_of(objects, gangs, beside.gang_ends_at),
     )
-    states = [_state(pool, beside, told, seen, now_seconds) for pool in pools]
+    states = [_state(pool, members[pool.name], beside, told, seen, now_seconds) for pool in pools]
     nodes = [node for state in states for node in state.nodes]
     return Assessment(
         pools=tuple(states),
-        replicas=_replicas(pools),
-        pods={pool.name: tuple(pool.members()) for pool in pools},
+        replicas=_replicas(members),
+        pods=members,
         remarks=tuple(remarks),
         seen=NodesSeen(
             empty_since_seconds={
@@ -153,15 +152,17 @@ def _candidate(pool: PoolObjects) -> Candidate:
     )
 
 
-def _replicas(pools: Iterable[PoolObjects]) -> dict[Workload, dict[str, Replicas]]:
+def _replicas(
+    members: Mapping[str, Iterable[GangPod]],
+) -> dict[Workload, dict[str, Replicas]]:
     found: dict[Workload, dict[str, Replicas]] = defaultdict(dict)
-    for pool in pools:
-        for one in pool.members():
+    for pool, of_pool in members.items():
+        for one in of_pool:
             workload = one.pod.workload
             if workload is None or gang_of(one.pod) is not None:
                 continue
-            before = found[workload].get(pool.name, Replicas(pods=0, gpus=0.0))
-            found[workload][pool.name] = Replicas(
+            before = found[workload].get(pool, Replicas(pods=0, gpus=0.0))
+            found[workload][pool] = Replicas(
                 pods=before.pods + 1, gpus=before.gpus + one.gpus, labels=one.pod.labels
             )
     return dict(found)
@@ -169,6 +170,7 @@ def _replicas(pools: Iterable[PoolObjects]) -> dict[Workload, dict[str, Replicas
 
 def _state(
     pool: PoolObjects,
+    pods: Sequence[GangPod],
     beside: Beside,
     told: _Gangs,
     seen: NodesSeen,
@@ -187,7 +189,6 @@ def _state(
         )
         for one in pool.readings
     )
-    pods = pool.members()
     capacity = terms.capacity_type(pool.record, nodes)
     machines = terms.machine_types(pool.record, beside.prices.instances)
     unowned = sum(one.unowned_gpus for one in pool.readings)
