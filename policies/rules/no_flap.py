@@ -1,6 +1,6 @@
 """A node that was let go is not ordered again at once.
 
-After a release the pool orders nothing ahead of demand until a new node could be there and a pod
+Once it is gone, the pool orders nothing ahead of demand until a new node could be there and a pod
 could have waited for one, unless demand has risen above the .99 quantile that the forecast gave at
 the release: then the forecast was wrong, and the order is right. A start without a state counts as
 a release for orders by forecast, because there may have been one; the operator's schedule does not
@@ -17,9 +17,14 @@ from scaler.forecast.running_maximum import MaximumForecast
 
 _RULE: Final = "no-flap"
 RELEASED: Final = "no-flap/released"
-"""Noted: when a node of the pool was let go last."""
-_OF_NODE: Final = "no-flap/start/"
-"""Noted, by UID: since when a node that starts is let go; what does it may refuse for long."""
+"""Noted: when a node of the pool was to go last, whether it went or not: its taint may be enough
+for others to buy one in its place."""
+_START: Final = "no-flap/start/"
+"""Noted, by UID: since when a node that starts is to go; what does it may refuse for long."""
+_TO_GO: Final = "no-flap/to-go/"
+"""Noted, by UID: when a node that is there was to go last."""
+_GONE: Final = "no-flap/gone"
+"""Noted: when a node that is gone was to go last."""
 _CEILING: Final = "no-flap/ceiling"
 _HIGH: Final = 0.99
 
@@ -28,28 +33,54 @@ _HIGH: Final = 0.99
 def order_nothing_back(draft: PoolDraft) -> None:
     """Drop orders ahead of demand soon after a release."""
     lasts = draft.pool.lead_time.boot_seconds + late_seconds(draft)
-    released, anew = _released(draft)
-    begin = min(draft.started_seconds if released is None else released, draft.now_seconds)
+    _note_verdicts(draft, lasts)
+    gone = _gone_seconds(draft)
+    begin = min(draft.started_seconds if gone is None else gone, draft.now_seconds)
     left = begin + lasts - draft.now_seconds
-    if left <= 0:
+    if left <= 0 and not draft.releases:
         return
     ceiling = draft.remembered.get(_CEILING)
-    if anew or ceiling is None:
+    if draft.releases or ceiling is None:
         ceiling = max(ceiling or 0.0, _highest(draft, lasts))
     draft.memory[_CEILING] = ceiling
-    if released is not None:
-        draft.memory[RELEASED] = begin
+    if left <= 0:
+        return
+    if gone is not None:
+        draft.memory[_GONE] = begin
     if draft.pool.demand_gpus <= ceiling:
-        _drop(draft, {Reason.PRE_WARM} if released is None else SPECULATIVE, left, ceiling)
+        _drop(draft, {Reason.PRE_WARM} if gone is None else SPECULATIVE, left, ceiling)
 
 
-def _released(draft: PoolDraft) -> tuple[float | None, bool]:
-    """When a node was let go last, and whether that is in this round."""
+def _note_verdicts(draft: PoolDraft, lasts: float) -> None:
+    """Note what is to go now, and when something was last."""
+    for uid in draft.releases:
+        draft.memory[_TO_GO + uid] = draft.now_seconds
     starts = {node.uid for node in draft.pool.nodes if is_starting(node)} & draft.releases.keys()
-    since = [draft.since(_OF_NODE + uid) for uid in sorted(starts)]
+    since = [draft.since(_START + uid) for uid in sorted(starts)]
     if draft.releases.keys() - starts or draft.now_seconds in since:
-        return draft.now_seconds, True
-    return draft.remembered.get(RELEASED, max(since, default=None)), False
+        draft.memory[RELEASED] = draft.now_seconds
+        return
+    last = draft.remembered.get(RELEASED, max(since, default=None))
+    if last is not None and draft.now_seconds - last < lasts:
+        draft.memory[RELEASED] = min(last, draft.now_seconds)
+
+
+def _gone_seconds(draft: PoolDraft) -> float | None:
+    """When a node was to go last that is gone, or going, by now; None = none is.
+
+    What is to go may stay: it is tainted after a while only, a pod may come, an API server refuse.
+    Of a static pool the size falls, and which node goes then is not ours to choose.
+    """
+    there = {node.uid for node in draft.pool.nodes if not node.leaving}
+    past = draft.remembered
+    found = [past[_GONE]] if _GONE in past else []
+    found += [draft.now_seconds] if draft.pool.static and draft.releases else []
+    found += [
+        at
+        for key, at in past.items()
+        if key.startswith(_TO_GO) and (draft.pool.static or key.removeprefix(_TO_GO) not in there)
+    ]
+    return max(found, default=None)
 
 
 def _drop(

@@ -34,7 +34,7 @@ from tests.e2e.karpenter import NODE_CLASS, ONE_GPU
 from tests.e2e.nodes.documents import disruption, node_template, pod_spec
 from tests.e2e.nodes.node_ledger import NodeLedger, node_ledger
 from tests.e2e.site import Site
-from tests.e2e.workload_objects import NAMESPACE, documents
+from tests.e2e.workload_objects import NAMESPACE, deployment, documents
 from tests.prometheus import free_port
 
 MODEL = "qwen3-32b"
@@ -222,21 +222,9 @@ def _pool(bed: Bed, name: str, times_faster: float) -> None:
 
 
 def _deploy(site: Site, name: str, replicas: int, *, foresail: bool) -> None:
-    labels = {"app": name}
     delay = {"pod-ready.stage.kwok.x-k8s.io/delay": f"{START_UP_SECONDS:g}s"}
     spec = pod_spec(name, 1, "requests") | ({"schedulerName": "foresail"} if foresail else {})
-    site.bed.apply(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels, "annotations": delay}, "spec": spec},
-            },
-        }
-    )
+    site.bed.apply(deployment(name, replicas, delay, spec=spec))
 
 
 def _scale_by_foresail(site: Site, name: str, engines: Engines, *, slots: int) -> None:

@@ -59,17 +59,33 @@ def scaled_object(
     return made
 
 
-def deployment(name: str, replicas: int, annotations: Mapping[str, str]) -> dict[str, Any]:
-    """A Deployment of pods that ask for a GPU each, with these annotations."""
+def deployment(
+    name: str,
+    replicas: int,
+    annotations: Mapping[str, str],
+    *,
+    spec: Mapping[str, Any] | None = None,
+    namespace: str = NAMESPACE,
+) -> dict[str, Any]:
+    """A Deployment of pods with these annotations.
+
+    Args:
+        name: also the pods' label `app`.
+        replicas: how many pods.
+        annotations: of each pod.
+        spec: of each pod; None = it asks for a GPU.
+        namespace: of the Deployment.
+    """
     labels = {"app": name}
+    spec = spec or {"containers": [engine()], "terminationGracePeriodSeconds": 1}
     template = {
         "metadata": {"labels": labels, "annotations": dict(annotations)},
-        "spec": {"containers": [engine()], "terminationGracePeriodSeconds": 1},
+        "spec": dict(spec),
     }
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": labels},

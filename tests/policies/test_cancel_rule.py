@@ -173,8 +173,8 @@ def test_what_is_not_known_to_be_on_its_way_is_not_called_off() -> None:
     assert not node("n").cancellable
 
 
-def test_a_start_that_cannot_be_called_off_is_let_go_once() -> None:
-    """What would do it may refuse for long, and orders must not be held up for as long."""
+def test_a_start_that_cannot_be_called_off_holds_up_no_order() -> None:
+    """What would do it may refuse for long."""
     memory = SETTLED
     for seconds in range(0, 840, 120):
         state = pool(
@@ -184,11 +184,12 @@ def test_a_start_that_cannot_be_called_off_is_let_go_once() -> None:
         )
         made, memory = round_of(state, state=memory, now=NOW + seconds)
         assert named(made.pools[0], Verdict.RELEASE) == ["stuck"]
-    # Two boots of 6 minutes and a pull of 2 after the first of these rounds.
-    rising = replace(FIVE_WANTED, made_at_seconds=NOW + 840)
-    more, _ = round_of(
-        pool(*FOUR, forecast=rising), policy=PoolPolicy(rho=50), state=memory, now=NOW + 840
+    high = pool(
+        *FOUR,
+        booting("stuck"),
+        forecast=replace(forecast((5.0, 6.0, 7.0), last=4.0), made_at_seconds=NOW + 730),
     )
+    more, _ = round_of(high, policy=PoolPolicy(rho=50), state=memory, now=NOW + 730)
     assert ordered(more.pools[0]) == [(1, "pre-warm")]
 
 

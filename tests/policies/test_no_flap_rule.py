@@ -10,6 +10,7 @@ from tests.policies.pools import NOW, busy, empty, forecast, named, ordered, poo
 FOUR = tuple(busy(f"busy-{i}") for i in range(4))
 CALM = forecast((4.0, 4.1, 5.0))  # .99 quantile: 5
 RISING = forecast((4.0, 5.0, 6.0))
+HIGH = forecast((5.0, 6.0, 7.0), last=4.0)
 POLICY = PoolPolicy(rho=50)  # orders a fifth node when demand is RISING
 
 
@@ -28,6 +29,39 @@ def test_after_a_release_nothing_is_ordered_for_a_boot_and_a_wait() -> None:
     assert "1 nodes are not ordered for another 1 s" in texts(plan.pools[0])
     plan, _ = round_of(later(rising, 840), policy=POLICY, state=memory, now=NOW + 840)
     assert ordered(plan.pools[0]) == [(1, "pre-warm")]
+
+
+def test_what_was_to_go_and_stayed_holds_up_no_order() -> None:
+    """A pod may have come before its taint, or the API server may have refused."""
+    plan, memory = round_of(pool(*FOUR, empty("a"), forecast=CALM))
+    assert named(plan.pools[0], Verdict.RELEASE) == ["a"]
+    high = later(pool(*FOUR, empty("a"), forecast=HIGH), 60)
+    plan, memory = round_of(high, policy=POLICY, state=memory, now=NOW + 60)
+    assert ordered(plan.pools[0]) == [(1, "pre-warm")]
+    # It goes later for a reason of its own, which is no release.
+    gone = later(pool(*FOUR, forecast=RISING), 120)
+    plan, _ = round_of(gone, policy=POLICY, state=memory, now=NOW + 120)
+    assert ordered(plan.pools[0]) == [(1, "pre-warm")]
+
+
+def test_a_node_that_is_on_its_way_out_counts_as_gone() -> None:
+    _, memory = round_of(pool(*FOUR, empty("a"), forecast=CALM))
+    leaving = pool(*FOUR, empty("a", leaving=True), forecast=RISING)
+    for at, orders in ((60, []), (839, []), (840, [(1, "pre-warm")])):
+        plan, memory = round_of(later(leaving, at), policy=POLICY, state=memory, now=NOW + at)
+        assert ordered(plan.pools[0]) == orders
+
+
+def test_where_karpenter_chooses_which_node_of_a_static_pool_goes_a_release_counts_at_once() -> (
+    None
+):
+    first = pool(*FOUR, empty("a"), forecast=CALM, static=True)
+    _, memory = round_of(first)
+    other = later(pool(*FOUR[1:], empty("a"), busy("x"), forecast=HIGH, static=True), 60)
+    plan, memory = round_of(other, policy=POLICY, state=memory, now=NOW + 60)
+    assert ordered(plan.pools[0]) == []
+    again, _ = round_of(other, policy=POLICY, state=memory, now=NOW + 60)
+    assert ordered(again.pools[0]) == []
 
 
 def test_demand_above_what_was_expected_ends_the_wait() -> None:

@@ -22,6 +22,7 @@ from tests.e2e.bed import READY_SECONDS, Bed
 from tests.e2e.karpenter import NODE_CLASS, ONE_GPU, SLOW_NODE_CLASS
 from tests.e2e.nodes import documents
 from tests.e2e.nodes.documents import POOL, Document
+from tests.e2e.workload_objects import deployment
 
 NAMESPACE = "default"
 HOLD = "karpenter.sh/do-not-disrupt"
@@ -101,22 +102,13 @@ class NodeCluster:
             annotations: of its pods.
         """
         name = f"{word}-{next(_numbers)}"
-        labels = {"app": name}
-        spec = {
-            "replicas": replicas,
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels, "annotations": annotations},
-                "spec": documents.pod_spec(pool, gpus, gpu_under),
-            },
-        }
+        spec = documents.pod_spec(pool, gpus, gpu_under)
         if placeholder:
             self.bed.apply(documents.PLACEHOLDER_CLASS)
-            spec["template"]["spec"]["priorityClassName"] = documents.PLACEHOLDER
+            spec["priorityClassName"] = documents.PLACEHOLDER
         self.make(
             f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments",
-            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}},
-            spec=spec,
+            deployment(name, replicas, annotations or {}, spec=spec, namespace=NAMESPACE),
         )
         return name
 
