@@ -25,3 +25,17 @@ def lead_time_of(lead_times: LeadTimes, place: Place) -> LeadTime:
         launch_failure_share=learned.failures.share,
         seen=learned.starts,
     )
+
+
+class PoolLeadTimes:
+    """The lead times of pools; each is found once for all rounds that go by the same starts."""
+
+    def __init__(self, learned: LeadTimes) -> None:
+        self.learned = learned
+        self._of_pools: dict[str, LeadTime] = {}
+
+    def of(self, pool: str) -> LeadTime:
+        """The lead time of a pool, by its name."""
+        if pool not in self._of_pools:
+            self._of_pools[pool] = lead_time_of(self.learned, Place(pool=pool))
+        return self._of_pools[pool]

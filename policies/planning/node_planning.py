@@ -18,14 +18,13 @@ from typing import Final
 from fleet.account.gpu_hours import GAP_SECONDS
 from fleet.account.lead_times import LeadTimes
 from fleet.account.loading import PodLoad
-from fleet.account.places import Place
 from fleet.cluster.hardware import Prices
 from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
 from fleet.reasons import Reason
 from fleet.snapshot import FleetSnapshot
 from policies.decide import DecisionState
-from policies.lead_time import lead_time_of
+from policies.lead_time import PoolLeadTimes
 from policies.node_plan import NodePlan
 from policies.planning.coverage import Selectors, covered_pool, is_covered
 from policies.planning.demand import MakeForecaster, PoolDemands, SavedDemand
@@ -133,6 +132,7 @@ class NodePlanning:
         self._usual_pools = state.usual_pools
         self._spending = state.spending
         self._tuned = state.tuned
+        self._leads = PoolLeadTimes(LeadTimes(nodes=(), pods=()))
         self._demands = PoolDemands(make_forecaster)
         self.refused = tuple(self._demands.restore(state.demand))
         """Why parts of the state are not used."""
@@ -237,7 +237,10 @@ class NodePlanning:
         )
 
     def _assessed(self, given: RoundInput) -> Assessment:
-        return assess(given.cluster, given.snapshot, _beside(given), self._seen, given.now_seconds)
+        if self._leads.learned is not given.lead_times:
+            self._leads = PoolLeadTimes(given.lead_times)
+        beside = _beside(given, self._leads)
+        return assess(given.cluster, given.snapshot, beside, self._seen, given.now_seconds)
 
     def _covered(self, given: RoundInput, selectors: Selectors) -> RoundInput:
         """Without the plans of workloads that their pool's policy is not about."""
@@ -319,9 +322,9 @@ def _kept(cluster: Cluster) -> Mapping[str, _Kept]:
     }
 
 
-def _beside(given: RoundInput) -> Beside:
+def _beside(given: RoundInput, leads: PoolLeadTimes) -> Beside:
     return Beside(
-        lead_time_of=lambda pool: lead_time_of(given.lead_times, Place(pool=pool)),
+        lead_time_of=leads.of,
         held_until_seconds={node: one.until_seconds for node, one in _kept(given.cluster).items()},
         emptied=given.emptied,
         loads={one.uid: one for one in given.loads or ()},

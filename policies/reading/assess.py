@@ -157,14 +157,14 @@ def _replicas(
 ) -> dict[Workload, dict[str, Replicas]]:
     found: dict[Workload, dict[str, Replicas]] = defaultdict(dict)
     for pool, of_pool in members.items():
+        replicas: dict[Workload, list[GangPod]] = defaultdict(list)
         for one in of_pool:
-            workload = one.pod.workload
-            if workload is None or gang_of(one.pod) is not None:
-                continue
-            before = found[workload].get(pool, Replicas(pods=0, gpus=0.0))
-            found[workload][pool] = Replicas(
-                pods=before.pods + 1, gpus=before.gpus + one.gpus, labels=one.pod.labels
-            )
+            if one.pod.workload is not None and gang_of(one.pod) is None:
+                replicas[one.pod.workload].append(one)
+        for workload, pods in replicas.items():
+            gpus = sum(one.gpus for one in pods)
+            labels = pods[-1].pod.labels
+            found[workload][pool] = Replicas(pods=len(pods), gpus=gpus, labels=labels)
     return dict(found)
 
 

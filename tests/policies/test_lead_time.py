@@ -8,7 +8,7 @@ from fleet.account.places import Place
 from fleet.account.stage_durations import TO_GPUS
 from fleet.account.starts import NodeStart, Starts
 from fleet.account.startups import StartUps
-from policies.lead_time import lead_time_of
+from policies.lead_time import PoolLeadTimes, lead_time_of
 
 NOW = 1_795_900_000.0
 POOL = Place(pool="h100")
@@ -25,6 +25,14 @@ def test_a_pool_without_starts_has_the_priors() -> None:
     assert found.pull_seconds == pytest.approx(PRIORS["image pulled"].mean(3600))
     assert found.boot_seconds_p90 >= PRIORS[TO_GPUS].quantile(0.9)
     assert found.seen == 0
+
+
+def test_the_lead_times_of_pools_are_those_of_each_alone() -> None:
+    of_prior = learned(StartUps(), NOW)
+    leads = PoolLeadTimes(of_prior)
+
+    assert leads.of("h100") == leads.of("other") == lead_time_of(of_prior, POOL)
+    assert leads.of("h100") is leads.of("h100")
 
 
 def test_a_pool_with_starts_has_theirs() -> None:

@@ -108,7 +108,7 @@ class NodeCluster:
             spec["priorityClassName"] = documents.PLACEHOLDER
         self.make(
             f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments",
-            deployment(name, replicas, annotations or {}, spec=spec, namespace=NAMESPACE),
+            deployment(name, replicas, annotations, spec=spec, namespace=NAMESPACE),
         )
         return name
 
