@@ -11,20 +11,18 @@ than the newest keep `OTHER_SOFTWARE_WEIGHT` of it.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import islice
 from typing import Final, TypeVar
 
+from fleet.account.lead_sample import Sample
 from fleet.account.lead_time_priors import PRIORS
 from fleet.account.places import Place
-from fleet.account.retries import Failures, Outcome, failures_of, outcome_of, with_retries
+from fleet.account.retries import Failures, failures_of, with_retries
 from fleet.account.stage_durations import (
     LOAD,
     NODE_STAGES,
     POD_STAGES,
     TO_GPUS,
-    node_durations,
-    pod_durations,
 )
 from fleet.account.starts import NodeStart, PodStart, Starts
 from fleet.account.startups import StartUps
@@ -77,39 +75,6 @@ class NodeLeadTime:
     starts: int
     """Of machines at this very place, whatever became of them, `STARTS_MAX` at most; 0 = wider
     places and the prior alone."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """What one start tells: found when it is asked for, as most are too old to count."""
-
-    start: NodeStart | PodStart
-    around: tuple[Place, ...]
-    """The places that it lies in, the widest first."""
-    weight: float
-    now_seconds: float
-
-    @property
-    def workload(self) -> Workload | None:
-        """Of a pod."""
-        return self.start.workload if isinstance(self.start, PodStart) else None
-
-    @cached_property
-    def durations(self) -> Mapping[str, Duration]:
-        """By stage, with the weight of the start."""
-        one, now = self.start, self.now_seconds
-        found = pod_durations(one, now) if isinstance(one, PodStart) else node_durations(one, now)
-        return {stage: each.weighted(self.weight) for stage, each in found.items()}
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """Of a machine's order."""
-        return outcome_of(self.start, self.weight) if isinstance(self.start, NodeStart) else None
-
-    def ended(self, stage: str) -> Duration | None:
-        """The duration of a stage, if that has ended."""
-        found = self.durations.get(stage)
-        return None if found is None or found.open else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
