@@ -8,6 +8,8 @@ that the API server admits.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +25,7 @@ from foresail.explain.workload import Account, account, format_time, in_force_at
 from foresail.ports.access import allowed, bearer_token
 from foresail.ports.open_connections import Handler
 from foresail.ports.request_pace import DEBT_SECONDS_MAX, RequestPace
-from foresail.serve.exported import WorkloadCollector
-from foresail.serve.gauge_text import text_of
+from foresail.serve.exported import WorkloadCollector, WorkloadSnapshot
 from scaler.clock import Clock
 from scaler.errors import ForesailError
 from scaler.limits import Limit, exceeded
@@ -160,13 +161,17 @@ class Pages:
     async def metrics(self, _: web.Request) -> web.Response:
         def begin() -> Callable[[], bytes]:
             workloads = self.workloads.snapshot()
-            return lambda: (
-                self.front.metrics + generate_latest(self.registry) + text_of(workloads.collect())
-            )
+            return lambda: self._page_of(workloads)
 
         kept_seconds = min(METRICS_SECONDS, self.period_seconds / _LOOKS)
         body = await self._metrics_page.current(begin, self.clock, kept_seconds)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _page_of(self, workloads: WorkloadSnapshot) -> bytes:
+        page = BytesIO()  # takes part for part: a call that copies all would hold every thread
+        for part in chain((self.front.metrics, generate_latest(self.registry)), workloads.text()):
+            _ = page.write(part)
+        return page.getvalue()
 
     async def explain(self, request: web.Request) -> web.Response:
         namespace, name = request.match_info["namespace"], request.match_info["name"]

@@ -8,6 +8,7 @@ a few hundred steps alone is noise.
 
 import bisect
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 DEFAULT_LEVELS = (0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995)
@@ -82,6 +83,17 @@ class DemandForecast:
         below = self._level(after - 1, level) if after else self.last_value
         share = (horizon_seconds - before_seconds) / (self.horizons_seconds[after] - before_seconds)
         return below + share * (above - below)
+
+    def by_horizon(self, level: float) -> Sequence[float]:
+        """The quantile at each of the forecast's own horizons.
+
+        Args:
+            level: inside (0, 1).
+        """
+        if level in self.levels:
+            place = self.levels.index(level)
+            return [row[place] for row in self.quantiles]
+        return [self._level(place, level) for place in range(len(self.quantiles))]
 
     def _level(self, horizon: int, level: float) -> float:
         row = self.quantiles[horizon]
