@@ -59,6 +59,8 @@ class BooksAccount:
 class BookedFigures:
     """The figures of the books without their texts; None is not known."""
 
+    days: float
+    """Measured time in the books."""
     in_force: int
     """Place of the rule in `RULES`."""
     gpu_hours: Sequence[float | None]
@@ -68,6 +70,8 @@ class BookedFigures:
     real_gpu_hours: float | None
     """Of the real replicas."""
     measured_late: float | None
+    modelled_late: float | None
+    """The model's share for the real replicas, over the same minutes."""
 
 
 def figures_of(shadows: Shadows, parameters: PlanParameters) -> BookedFigures:
@@ -78,11 +82,13 @@ def figures_of(shadows: Shadows, parameters: PlanParameters) -> BookedFigures:
     """
     days = shadows.books.all()
     return BookedFigures(
+        days=days.minutes / 1440,
         in_force=shadows.choice.place if parameters.tuning.chooses else GIVEN,
         gpu_hours=[_known(hours) for hours in days.gpu_hours.tolist()],
         late=[_known(late) for late in days.late_shares.tolist()],
         real_gpu_hours=_known(days.paid_hours),
         measured_late=_known(days.measured_late),
+        modelled_late=_known(days.modelled_late),
     )
 
 
@@ -92,12 +98,12 @@ def account_of(shadows: Shadows, parameters: PlanParameters) -> BooksAccount:
     Args:
         parameters: of the trigger, with its own setting.
     """
-    days, figures = shadows.books.all(), figures_of(shadows, parameters)
+    figures = figures_of(shadows, parameters)
     settings = settings_of(parameters).settings
     texts = (*map(setting_text, settings), *(PEOPLES_TEXT[name] for name in PEOPLES))
     of_rules = zip(RULES, texts, figures.gpu_hours, figures.late, strict=True)
     return BooksAccount(
-        days=days.minutes / 1440,
+        days=figures.days,
         rules=tuple(
             BookedRule(
                 rule=name,
@@ -110,7 +116,7 @@ def account_of(shadows: Shadows, parameters: PlanParameters) -> BooksAccount:
         ),
         gpu_hours=figures.real_gpu_hours,
         late=figures.measured_late,
-        modelled_late=_known(days.modelled_late),
+        modelled_late=figures.modelled_late,
         chooses=parameters.tuning.chooses,
         why=why(shadows.choice, parameters),
     )
