@@ -131,10 +131,11 @@ class _Pace:
 
     def pauses_to_come(self, done: float, total: float) -> float:
         """Seconds of all pauses until the end."""
-        if done - self.pause_done > _MISSED_PAUSES * self.pause_every:
+        missed = done - self.pause_done > _MISSED_PAUSES * self.pause_every
+        if missed or not self.pause_every:
             return 0.0
-        count = math.floor((total - self.pause_done) / self.pause_every + _ROUNDING)
-        return self.pause_seconds * count
+        count = (total - self.pause_done) / self.pause_every + _ROUNDING
+        return self.pause_seconds * math.floor(count) if math.isfinite(count) else math.inf
 
 
 def _pace(past: Sequence[Point]) -> _Pace | None:

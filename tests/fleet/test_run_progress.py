@@ -35,6 +35,20 @@ def test_an_even_run_ends_at_the_second() -> None:
     assert told.ends_at_seconds == pytest.approx(START + 1000 * 60)
 
 
+def test_a_run_that_begins_again_at_step_0_goes_on_at_the_pace_of_before() -> None:
+    # Ten steps a minute, so 1,000 take 100 min from the restart in minute 3.
+    told = progress(steps(0, 10, 20, 0), START + 3 * 60)
+    assert (told.done, told.ends_at_seconds) == (0.0, pytest.approx(START + 103 * 60))
+
+
+def test_pauses_without_a_distance_between_them_tell_no_end() -> None:
+    # Two pauses of an hour, 1e-306 steps apart; the next ones cannot be counted.
+    seconds = [0, 1, 2, 3, 3603, 7203]
+    done = [0, 1e-306, 2e-306, 3e-306, 4e-306, 5e-306]
+    points = [Point(at_seconds=START + s, done=d) for s, d in zip(seconds, done, strict=True)]
+    assert progress(points, START + 7203).ends_at_seconds is None
+
+
 def test_a_run_that_logs_nothing_new_is_stalled_after_half_an_hour() -> None:
     points = steps(0, 10, 20)
     assert not progress(points, START + 120 + 1800).stalled
