@@ -32,7 +32,10 @@ class ExpertWeight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skill:
-    """Share of the last value's 0.9 pinball loss that the forecast saved at one horizon.
+    """Share of the last value's pinball loss that the forecast saved at one horizon.
+
+    The loss is the sum over the levels from .9 on, because a plan asks for any of them, by what a
+    late minute is worth: at .9 alone, bursts in less than one minute of ten would not count.
 
     1 = perfect, 0 = as good as repeating the last value, negative = worse; None = no evidence.
     """
