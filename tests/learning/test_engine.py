@@ -187,7 +187,7 @@ def test_late_first_tokens_near_the_limit_lower_the_planned_utilization() -> Non
     )
 
 
-def test_first_tokens_that_are_late_from_a_queue_say_nothing_of_the_replicas_that_drained_it() -> None:
+def test_late_first_tokens_of_a_queue_say_nothing_of_replicas_that_drain_it() -> None:
     watched = stage()
     watched.minutes(600, 4.0, 4.6)
     before = watched.learner.tail.utilization(0.99)
