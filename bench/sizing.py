@@ -24,6 +24,7 @@ from bench._sizing_parts import (
     controller,
     forecasts,
     kept_decisions,
+    page,
     planned,
     reads,
 )
@@ -94,6 +95,7 @@ def parts(*, quick: bool) -> Sequence[Part]:
         Part(name="serve", measure=partial(served, seconds=seconds), sizes=_of(50, 150, scale)),
         Part(name="reads", measure=reads, sizes=_of(50, 150, scale)),
         Part(name="plan", measure=partial(planned, hours=hours), sizes=_of(25, 75, scale)),
+        Part(name="page", measure=partial(page, hours=hours), sizes=_of(250, 500, scale)),
         Part(name="forecasts", measure=partial(forecasts, days=days), sizes=_of(100, 400, scale)),
         Part(
             name="decisions",

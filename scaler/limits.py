@@ -28,6 +28,7 @@ class Limit(StrEnum):
     TRIGGERS = "triggers"
     SILENT_TRIGGER = "silent_trigger"
     STREAMS = "streams"
+    TRIGGER_STREAMS = "trigger_streams"
     READ_SECONDS = "read_seconds"
     ANSWER_BYTES = "answer_bytes"
     ANSWER_SERIES = "answer_series"

@@ -21,8 +21,10 @@ DEBT_SECONDS_MAX: Final = 3.0
 """After answers that cost more than the tokens there were, requests are refused for so long."""
 REFUSED_AFTER_SECONDS: Final = 1.0
 """How long a refusal is held back."""
+SLOWED_SECONDS: Final = 0.5
+"""How long an answer is held back that nobody may be refused: half of what the kubelet waits."""
 HELD_BACK_MAX: Final = 256
-"""Refusals that are held back together: as many as the port has connections. Clients that left
+"""Requests that are held back together: as many as the port has connections. Clients that left
 before theirs came can be more; further ones are not held back."""
 ADDRESSES_MAX: Final = 256
 """Addresses with a bucket of their own; further ones share one."""
@@ -56,17 +58,31 @@ class RequestPace:
             requests: as how many it counts if it is let in, by the answer that it will get. It is
                 let in as long as there is a token for one.
         """
-        if self._requests.of(self._key(address), now_seconds=_now()) <= self._at_once - 1:
-            self.charge(address, requests)
+        if self._let_in(address, requests):
             return True
-        exceeded(Limit.REQUESTS)
+        await self._hold_back(REFUSED_AFTER_SECONDS)
+        return False
+
+    async def slow_down(self, address: str) -> None:
+        """Wait, if a request is beyond the pace: it is answered all the same, but late."""
+        if not self._let_in(address, 1.0):
+            await self._hold_back(SLOWED_SECONDS)
+
+    def _let_in(self, address: str, requests: float) -> bool:
+        """Whether a request is within the pace, and counts."""
+        if self._requests.of(self._key(address), now_seconds=_now()) > self._at_once - 1:
+            exceeded(Limit.REQUESTS)
+            return False
+        self.charge(address, requests)
+        return True
+
+    async def _hold_back(self, seconds: float) -> None:
         if self._held_back < HELD_BACK_MAX:
             self._held_back += 1
             try:
-                await asyncio.sleep(REFUSED_AFTER_SECONDS)
+                await asyncio.sleep(seconds)
             finally:
                 self._held_back -= 1
-        return False
 
     def charge(self, address: str, requests: float) -> None:
         """Count an answer to this address that cost as much as so many further requests."""

@@ -8,6 +8,8 @@ that the API server admits.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +25,7 @@ from foresail.explain.workload import Account, account, format_time, in_force_at
 from foresail.ports.access import allowed, bearer_token
 from foresail.ports.open_connections import Handler
 from foresail.ports.request_pace import DEBT_SECONDS_MAX, RequestPace
-from foresail.serve.exported import WorkloadCollector
-from foresail.serve.gauge_text import text_of
+from foresail.serve.exported import WorkloadCollector, WorkloadSnapshot
 from scaler.clock import Clock
 from scaler.errors import ForesailError
 from scaler.limits import Limit, exceeded
@@ -41,7 +42,7 @@ _SHARE_MAX: Final = 0.25
 """Of the time, that pages of metrics may be made in."""
 _NAMES_COMPARED_MAX: Final = 100
 _HEALTH: Final = frozenset({"/healthz", "/readyz"})
-"""Paths without a pace: the kubelet ends a pod whose probes wait for a second."""
+"""Paths that are answered whatever the pace: the kubelet ends a pod whose probes fail."""
 _REQUEST_BYTES: Final = 2**18
 """So many bytes of an answer count as a request: they cost the loop as much."""
 ReviewToken = Callable[[str, str, str | None], Awaitable[bool | None]]
@@ -104,6 +105,7 @@ class Pages:
     """Asks the API server about other tokens; None = they are refused."""
     pace: RequestPace = field(default_factory=RequestPace)
     """Of requests about anything but health."""
+    health_pace: RequestPace = field(default_factory=RequestPace)
     _metrics_page: _MetricsPage = field(default_factory=_MetricsPage)
 
     def application(self) -> web.Application:
@@ -123,11 +125,14 @@ class Pages:
         """The handler's answer, or 429 a second after a request beyond its address's pace.
 
         A page of metrics counts by the size of the last one when its request is let in, so that a
-        hundred requests at once are not let in before the first has cost anything.
+        hundred requests at once are not let in before the first has cost anything. Health is never
+        refused: beyond its own pace it is told half a second late, so that the connections that
+        the port has cannot ask as fast as the loop answers.
         """
-        if request.path in _HEALTH:
-            return await handler(request)
         address = request.remote or "unknown"
+        if request.path in _HEALTH:
+            await self.health_pace.slow_down(address)
+            return await handler(request)
         counted = len(self._metrics_page.body) if request.path == "/metrics" else 0
         if not await self.pace.admit(address, 1 + counted / _REQUEST_BYTES):
             return _beyond_pace()
@@ -160,13 +165,17 @@ class Pages:
     async def metrics(self, _: web.Request) -> web.Response:
         def begin() -> Callable[[], bytes]:
             workloads = self.workloads.snapshot()
-            return lambda: (
-                self.front.metrics + generate_latest(self.registry) + text_of(workloads.collect())
-            )
+            return lambda: self._page_of(workloads)
 
         kept_seconds = min(METRICS_SECONDS, self.period_seconds / _LOOKS)
         body = await self._metrics_page.current(begin, self.clock, kept_seconds)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _page_of(self, workloads: WorkloadSnapshot) -> bytes:
+        page = BytesIO()  # takes part for part: a call that copies all would hold every thread
+        for part in chain((self.front.metrics, generate_latest(self.registry)), workloads.text()):
+            _ = page.write(part)
+        return page.getvalue()
 
     async def explain(self, request: web.Request) -> web.Response:
         namespace, name = request.match_info["namespace"], request.match_info["name"]

@@ -23,7 +23,7 @@ SKILL_NONE = -0.1
 
 At 0 the forecast is as good as the last value with the spread of its errors. That spread is what a
 plan needs: the fixed head-room that takes its place below is too little where traffic jumps and too
-much where it does not. On public traces the skill of a day wanders by 3 to 8 % around the skill of
+much where it does not. On public traces the skill of a day wanders by 1 to 3 % around the skill of
 a week (one standard deviation), so a skill little below 0 may be chance.
 """
 BURST_WAIT_SECONDS = 1.0

@@ -41,6 +41,8 @@ EXOGENOUS_PRIOR = 0.25
 """Initial weight of an exogenous forecast; without one this weight is not used."""
 DISTANCE_MAX = 60_000.0
 """In local scales; nearly all that float16 can hold."""
+UPPER = slice(Q90, None)
+"""Levels by whose loss a skill is judged."""
 SKILL_HALF_LIVES_DAYS = np.array([0.5, 3.5])
 
 
@@ -82,7 +84,7 @@ class Ensemble:
         half_lives_steps = SKILL_HALF_LIVES_DAYS * DAY_SECONDS / task.step_seconds
         self._skill_rates = shared_constant(ew_rates(half_lives_steps / stride[:, None]))
         self.loss = np.zeros((len(ahead), 2, 2))
-        """Discounted 0.9 pinball loss: horizon x (day, week) x (forecast, last value)."""
+        """Discounted pinball loss at `UPPER`: horizon x (day, week) x (forecast, last value)."""
         self.quantiles = np.zeros((len(ahead), width))
         self.situation: Situation | None = None
         """The newest step's inputs of the prior."""
@@ -118,13 +120,14 @@ class Ensemble:
         self.own.learn(due, own, basis, predictions[:, 0], outcome)
         self.adapted.learn(due, leaves, outcome[:, None] < final[:, :, 2])
         judged = self.hedge.learn(due, final, outcome)
-        self._record_skill(due, judged[:, Q90], final[:, Q90, 3], outcome, basis[:, 1])
+        self._record_skill(due, judged[:, UPPER], final[:, UPPER, 3], outcome, basis[:, 1])
 
     def _record_skill(
         self, due: Indices, ours: Singles, last: Singles, outcome: Singles, scale: Floats
     ) -> None:
-        error = (scale * (outcome - np.array((ours, last)))).T
-        pinball = np.maximum(LEVELS[Q90] * error, (LEVELS[Q90] - 1) * error)
+        error = scale[:, None, None] * (outcome[:, None, None] - np.stack((ours, last), axis=1))
+        levels = LEVELS[UPPER]
+        pinball = np.add.reduce(np.maximum(levels * error, (levels - 1) * error), axis=2)
         rates = np.maximum(self._skill_rates[due], 1.0 / self.own.judged[due, None])
         loss = self.loss[due]
         self.loss[due] = loss + rates[:, :, None] * (pinball[:, None] - loss)

@@ -8,6 +8,7 @@ a few hundred steps alone is noise.
 
 import bisect
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 DEFAULT_LEVELS = (0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995)
@@ -31,7 +32,10 @@ class ExpertWeight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skill:
-    """Share of the last value's 0.9 pinball loss that the forecast saved at one horizon.
+    """Share of the last value's pinball loss that the forecast saved at one horizon.
+
+    The loss is the sum over the levels from .9 on, because a plan asks for any of them, by what a
+    late minute is worth: at .9 alone, bursts in less than one minute of ten would not count.
 
     1 = perfect, 0 = as good as repeating the last value, negative = worse; None = no evidence.
     """
@@ -82,6 +86,17 @@ class DemandForecast:
         below = self._level(after - 1, level) if after else self.last_value
         share = (horizon_seconds - before_seconds) / (self.horizons_seconds[after] - before_seconds)
         return below + share * (above - below)
+
+    def by_horizon(self, level: float) -> Sequence[float]:
+        """The quantile at each of the forecast's own horizons.
+
+        Args:
+            level: inside (0, 1).
+        """
+        if level in self.levels:
+            place = self.levels.index(level)
+            return [row[place] for row in self.quantiles]
+        return [self._level(place, level) for place in range(len(self.quantiles))]
 
     def _level(self, horizon: int, level: float) -> float:
         row = self.quantiles[horizon]

@@ -196,7 +196,8 @@ class EngineLearner:
             context = self.limits.context_tokens or CONTEXT_TOKENS
             row = (1 / itl, generated, generated * context, prompt)
             self.fit.take(row, prior, minutes=minutes)
-        self._late(seen, itl, prompt, generated, queued=queued, minutes=minutes)
+        if settled or queued:
+            self._late(seen, itl, prompt, generated, queued=queued, minutes=minutes)
 
     def _itl(self, seen: Observation) -> float | None:
         counts = seen.latencies.get(Signal.ITL)

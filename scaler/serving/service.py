@@ -163,7 +163,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         entry = await self._entry(request, context)
         loop = asyncio.get_running_loop()
         sent, sent_at = None, -math.inf
-        async with self._stream("StreamIsActive", context) as lifetime:
+        async with self._stream("StreamIsActive", request, context) as lifetime:
             entry.listeners.add(lifetime.wake.set)
             try:
                 while not lifetime.over():
@@ -186,7 +186,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         while Foresail restarts.
         """
         await self._check_client(context)
-        async with self._stream("StreamMetricSpec", context) as lifetime:
+        async with self._stream("StreamMetricSpec", request, context) as lifetime:
             yield self._spec
             while not lifetime.over():
                 await lifetime.wait(at_most_seconds=math.inf)
@@ -232,10 +232,12 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
             self._metrics.rpc_seconds.labels(method, name).observe(perf_counter() - started)
 
     @asynccontextmanager
-    async def _stream(self, method: str, context: Context) -> AsyncIterator[StreamLifetime]:
-        peer = context.peer()
+    async def _stream(
+        self, method: str, request: pb.ScaledObjectRef, context: Context
+    ) -> AsyncIterator[StreamLifetime]:
+        peer, subject = context.peer(), (method, _subject_of(request))
         try:
-            lifetime = self._lifetimes.begin(peer)
+            lifetime = self._lifetimes.begin(peer, subject)
         except TooManyStreamsError as error:
             exceeded(Limit.STREAMS)
             await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
@@ -243,7 +245,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         try:
             yield lifetime
         finally:
-            self._lifetimes.end(peer, lifetime)
+            self._lifetimes.end(peer, subject, lifetime)
             self._metrics.streams.labels(method).dec()
 
     async def _check_client(self, context: Context) -> None:
@@ -299,6 +301,14 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
 
 def _reference(request: pb.ScaledObjectRef) -> Reference:
     return Reference.of(request.namespace, request.name, request.scalerMetadata)
+
+
+def _subject_of(request: pb.ScaledObjectRef) -> Reference:
+    """What a stream is about; of a reference with a fault little is kept."""
+    if _fault_of(request) is None:
+        return _reference(request)
+    most = NAME_CHARACTERS_MAX
+    return Reference.of(request.namespace[:most], request.name[:most], {})
 
 
 def _fault_of(request: pb.ScaledObjectRef) -> str | None:

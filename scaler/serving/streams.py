@@ -9,14 +9,21 @@ streams in between moves KEDA to a new connection, and so to new replicas.
 
 import asyncio
 import random
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Final
 
 from scaler.errors import ForesailError
+from scaler.limits import Limit, exceeded
 
 CONNECTION_AGE_SECONDS = 300.0
 CONNECTION_GRACE_SECONDS = 120.0
 _EARLIEST, _LATEST = 1.15, 1.25
 """Of the age: later than the announcement (1.1), before the earliest cut (0.9 + grace ÷ age)."""
+
+OF_SUBJECT_MAX: Final = 4
+"""Streams about one subject. KEDA has one of each trigger and method, and a second one while a
+connection that broke is not noticed yet. Each takes 26 KiB, most of them gRPC's own."""
 
 
 class TooManyStreamsError(ForesailError):
@@ -25,15 +32,20 @@ class TooManyStreamsError(ForesailError):
 
 @dataclass(slots=True, eq=False)
 class StreamLifetime:
-    """One stream's time: it waits to be woken, and is over at its deadline or when draining."""
+    """One stream's time: it waits to be woken, and is over at its deadline or when told to end."""
 
     deadline_seconds: float
     """Of the event loop's clock."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    draining: bool = False
+    told_to_end: bool = False
+
+    def end(self) -> None:
+        """Tell it to end."""
+        self.told_to_end = True
+        self.wake.set()
 
     def over(self) -> bool:
-        return self.draining or asyncio.get_running_loop().time() >= self.deadline_seconds
+        return self.told_to_end or asyncio.get_running_loop().time() >= self.deadline_seconds
 
     async def wait(self, *, at_most_seconds: float) -> None:
         """Return when woken, over, or after `at_most_seconds`."""
@@ -58,10 +70,15 @@ class StreamLifetimes:
     def __init__(self, *, per_peer_max: int) -> None:
         self._per_peer_max = per_peer_max
         self._peers: dict[str, _Peer] = {}
+        self._of_subjects: dict[Hashable, list[StreamLifetime]] = {}
+        """The oldest first."""
         self._draining = False
 
-    def begin(self, peer_name: str) -> StreamLifetime:
-        """A new stream of this peer.
+    def begin(self, peer_name: str, subject: Hashable) -> StreamLifetime:
+        """A new stream of this peer; beyond `OF_SUBJECT_MAX` of its subject the oldest one ends.
+
+        Args:
+            subject: what it is about.
 
         Raises:
             TooManyStreamsError: the peer is at its limit.
@@ -75,21 +92,32 @@ class StreamLifetimes:
         if now > peer.first_seen_seconds + _LATEST * CONNECTION_AGE_SECONDS:
             peer.first_seen_seconds = now  # gRPC did not end this connection at its age
         age = random.uniform(_EARLIEST, _LATEST) * CONNECTION_AGE_SECONDS  # noqa: S311 spread only
-        lifetime = StreamLifetime(peer.first_seen_seconds + age, draining=self._draining)
+        lifetime = StreamLifetime(peer.first_seen_seconds + age, told_to_end=self._draining)
         peer.lifetimes.add(lifetime)
+        of_subject = self._of_subjects.setdefault(subject, [])
+        of_subject.append(lifetime)
+        if len(of_subject) > OF_SUBJECT_MAX:
+            exceeded(Limit.TRIGGER_STREAMS)
+            of_subject[0].end()
+            del of_subject[0]
         return lifetime
 
-    def end(self, peer_name: str, lifetime: StreamLifetime) -> None:
+    def end(self, peer_name: str, subject: Hashable, lifetime: StreamLifetime) -> None:
+        """Forget a stream."""
         if peer_name in self._peers:
             self._peers[peer_name].lifetimes.discard(lifetime)
+        of_subject = self._of_subjects.get(subject, [])
+        if lifetime in of_subject:
+            of_subject.remove(lifetime)
+            if not of_subject:
+                del self._of_subjects[subject]
 
     def drain(self) -> None:
         """End every stream with OK, now and from now on."""
         self._draining = True
         for peer in self._peers.values():
             for lifetime in peer.lifetimes:
-                lifetime.draining = True
-                lifetime.wake.set()
+                lifetime.end()
 
     def open(self) -> int:
         return sum(len(peer.lifetimes) for peer in self._peers.values())

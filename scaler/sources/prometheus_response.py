@@ -1,7 +1,7 @@
 """One read of a Prometheus, and its answers as objects.
 
 The number of values in an answer is limited, because a value takes many times its bytes in memory.
-Large answers are made into objects one after the other, in the whole process.
+Large answers are unpacked and made into objects one after the other, in the whole process.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ VALUES_MAX: Final = 2_500_000
 """In one answer: 500 pods with 110 series each and 8 samples of each have 2 million."""
 LARGE_BYTES: Final = 2**20
 LARGE_TURNS: Final = Turns()
-"""Held while a large answer is made into objects, which take several times its size."""
+"""Held while a large answer is unpacked and made into objects: they take several times its size."""
 
 
 class NoAnswerError(Exception):
@@ -67,7 +67,7 @@ class Read:
             raise TimeoutError
 
     def wait_for_turn(self) -> None:
-        """Wait until no other read makes objects of a large answer. Blocks."""
+        """Wait until no other read is at work on a large answer. Blocks."""
         if self.holds_large:
             return
         seconds = self.limit - self.loop.time()

@@ -166,11 +166,13 @@ class Transport(BaseAdapter):
                 return
 
     def _unpacked(self, response: Response, read: Read) -> bytearray:
-        """The body of a packed answer. Blocks."""
+        """The body of a packed answer; of a large one once no other is at work. Blocks."""
         packed, body = response.body, bytearray()
         refused = response.status_code != requests.codes.ok
         try:
             for part in unpacked(packed):
+                if len(body) > LARGE_BYTES:
+                    read.wait_for_turn()
                 if not self._added(part, read, body, refused=refused):
                     break
                 read.check_time()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench._sizing_parts import console, controller, planned, reads
+from bench._sizing_parts import console, controller, page, planned, reads
 from bench.sizing import Line, asked_parts
 
 
@@ -17,6 +17,9 @@ def test_each_part_tells_figures_of_its_own_size() -> None:
     small, large = planned(2, hours=0.1), planned(6, hours=0.1)
     assert 2 * small["link, each look, KiB"] < large["link, each look, KiB"]
     assert large["state of the plan, KiB"] > 0
+
+    few, many = page(5, hours=0.1), page(10, hours=0.1)
+    assert many["page of metrics, KiB"] > 1.5 * few["page of metrics, KiB"] > 0
 
     assert reads(2)["CPU of reading, a minute, ms"] > 0
     assert min(list(controller(8).values())[:3]) > 0  # two rounds, and a write of the state

@@ -11,7 +11,13 @@ import pytest
 from scaler.decision.answers import Refusal, RefusalCode
 from scaler.limits import Limit
 from scaler.rpc import externalscaler_pb2 as pb
-from scaler.serving.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, StreamLifetimes
+from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
+from scaler.serving.streams import (
+    CONNECTION_AGE_SECONDS,
+    CONNECTION_GRACE_SECONDS,
+    OF_SUBJECT_MAX,
+    StreamLifetimes,
+)
 from tests.contracts.served import Served, answer
 
 real_time = pytest.mark.looptime(False)  # sockets need it
@@ -157,13 +163,51 @@ async def test_one_connection_holds_only_so_many_streams(
     assert limits_exceeded() == {Limit.STREAMS}
 
 
+@real_time
+async def test_of_many_streams_of_one_trigger_the_oldest_ends_with_ok(
+    served: Served, limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    served.publish(answer(1))
+    own = (("grpc.use_local_subchannel_pool", 1),)  # a connection, and so a limit, of its own
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{served.port}", options=own) as channel:
+        first = served.keda.StreamIsActive(served.reference())
+        spec = served.keda.StreamMetricSpec(served.reference())
+        assert await read(first) is True
+        assert await spec.read() != END
+        later = [
+            pb_grpc.ExternalScalerStub(channel).StreamIsActive(served.reference())
+            for _ in range(OF_SUBJECT_MAX)
+        ]
+        for call in later:
+            assert await read(call) is True
+
+        assert await first.read() == END
+        assert await first.code() is grpc.StatusCode.OK
+        assert limits_exceeded() == {Limit.TRIGGER_STREAMS}
+        assert served.lifetimes.open() == OF_SUBJECT_MAX + 1
+
+
+async def test_streams_of_one_subject_end_none_of_another() -> None:
+    lifetimes = StreamLifetimes(per_peer_max=10_000)
+    other = lifetimes.begin("peer", "other")
+    of_one = [lifetimes.begin("peer", "one") for _ in range(1000)]
+
+    assert not other.over()
+    assert [one.over() for one in of_one] == [True] * (1000 - OF_SUBJECT_MAX) + [False] * (
+        OF_SUBJECT_MAX
+    )
+
+
 async def test_a_stream_ends_after_its_connection_was_told_to_go_and_before_it_is_cut() -> None:
     lifetimes = StreamLifetimes(per_peer_max=100)
     announced_latest = 1.1 * CONNECTION_AGE_SECONDS
     cut_earliest = 0.9 * CONNECTION_AGE_SECONDS + CONNECTION_GRACE_SECONDS
     begun = asyncio.get_running_loop().time()
 
-    deadlines = {lifetimes.begin("ipv4:10.0.0.1:4711").deadline_seconds - begun for _ in range(50)}
+    deadlines = {
+        lifetimes.begin("ipv4:10.0.0.1:4711", number).deadline_seconds - begun
+        for number in range(50)
+    }
 
     assert announced_latest < min(deadlines)
     assert max(deadlines) < cut_earliest
@@ -174,10 +218,10 @@ async def test_a_late_stream_ends_with_its_connection_not_a_full_life_later() ->
     lifetimes = StreamLifetimes(per_peer_max=100)
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    lifetimes.begin("peer")
+    lifetimes.begin("peer", "one")
     await asyncio.sleep(CONNECTION_AGE_SECONDS * 0.8)
 
-    lifetime = lifetimes.begin("peer")
+    lifetime = lifetimes.begin("peer", "one")
     while not lifetime.over():
         await lifetime.wait(at_most_seconds=20)
 

@@ -17,6 +17,7 @@ from scaler.errors import SourceUnavailableError
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.rpc.foresail.v1 import plans_pb2_grpc as pb_grpc
 from scaler.serving import plans_server, plans_service
+from scaler.serving.message_pace import MessagePace
 from scaler.serving.plan_book import PlanBook
 from scaler.serving.plans_service import PAGE_SIZE_MAX
 from tests.contracts.plan_readers import (
@@ -490,18 +491,27 @@ async def test_more_readers_than_are_served_are_put_off(monkeypatch: pytest.Monk
 
 
 async def test_lists_that_wait_for_their_turn_do_not_pile_up(
-    site: PlansSite, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for number in range(300):
-        site.plan(named(f"w-{number}"))
-    lists = [asyncio.ensure_future(site.list(page_size=200)) for _ in range(200)]
+    turns = asyncio.Event()
+    monkeypatch.setattr(plans_service, "LISTS_MAX", 3)
+    monkeypatch.setattr(MessagePace, "turn", lambda _: turns.wait())
+    site = PlansSite()
+    site.plan(A)
+    async with site.served():
+        lists = [asyncio.create_task(site.list()) for _ in range(5)]
+        async with asyncio.timeout(60):
+            while sum(one.done() for one in lists) < 2:
+                await asyncio.sleep(0)
+        refusals = [one.exception() for one in lists if one.done()]
+        turns.set()
 
-    found = await asyncio.gather(*lists, return_exceptions=True)
+        found = await asyncio.gather(*lists, return_exceptions=True)
 
-    codes = [one.code().name for one in found if isinstance(one, grpc.aio.AioRpcError)]
-    assert set(codes) == {"RESOURCE_EXHAUSTED"}
-    assert len(found) - len(codes) >= plans_service.LISTS_MAX
-    assert len((await site.list(page_size=1)).plans) == 1
+        codes = [one.code() for one in refusals if isinstance(one, grpc.aio.AioRpcError)]
+        assert codes == [grpc.StatusCode.RESOURCE_EXHAUSTED] * 2
+        assert sum(isinstance(one, pb.ListWorkloadPlansResponse) for one in found) == 3
+        assert len((await site.list()).plans) == 1
 
 
 # Namespaces.

@@ -55,3 +55,9 @@ def test_json_holds_every_field_and_no_infinity():
         "horizons_seconds": [60.0], "levels": [0.5], "quantiles": [[0.0]], "last_value": 0.0,
         "skill": [], "experts": [],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("level", [0.25, 0.5, 0.7, 0.99, 0.999])
+def test_a_level_at_each_horizon_is_as_each_horizon_alone(level):
+    alone = [FORECAST.at(horizon_seconds=one, level=level) for one in FORECAST.horizons_seconds]
+    assert FORECAST.by_horizon(level) == pytest.approx(alone)

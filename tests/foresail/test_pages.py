@@ -227,6 +227,32 @@ async def test_health_is_answered_at_once_beside_all_other_connections_of_its_ad
             assert await served.ask("10.0.0.66", "/healthz") == (200, 0)
 
 
+async def test_health_asked_without_end_is_told_half_a_second_late_and_others_at_once() -> None:
+    pages, loop = Site({}).pages, asyncio.get_running_loop()
+    begun, answered = loop.time(), 0
+
+    async def ask_without_end() -> None:
+        nonlocal answered
+        while True:
+            assert (await pages.paced(of("10.0.0.66", "/healthz"), pages.healthz)).status == 200
+            answered += 1
+            await asyncio.sleep(0.001)
+
+    flood = [asyncio.create_task(ask_without_end()) for _ in range(200)]
+    for _ in range(10):
+        await asyncio.sleep(1)
+        asked = loop.time()
+        assert (await pages.paced(of("10.0.0.1", "/healthz"), pages.healthz)).status == 200
+        assert loop.time() == asked
+        assert (await pages.paced(of("10.0.0.66", "/readyz"), pages.readyz)).status == 200
+        assert loop.time() - asked <= 0.5  # the kubelet of a node whose address is shared
+    for task in flood:
+        task.cancel()
+
+    # At once 50, then 10 a second; and one of each connection every half a second.
+    assert answered <= 50 + (10 + 200 / 0.5) * (loop.time() - begun)
+
+
 async def test_a_request_beyond_the_pace_is_told_so_and_when_to_come_again() -> None:
     pages = replace(Site({}).pages, pace=RequestPace(a_second=1, at_once=1))
     assert (await pages.paced(of("a"), pages.metrics)).status == 200

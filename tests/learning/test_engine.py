@@ -187,6 +187,21 @@ def test_late_first_tokens_near_the_limit_lower_the_planned_utilization() -> Non
     )
 
 
+def test_late_first_tokens_of_a_queue_say_nothing_of_replicas_that_drain_it() -> None:
+    watched = stage()
+    watched.minutes(600, 4.0, 4.6)
+    before = watched.learner.tail.utilization(0.99)
+    for _ in range(20):
+        watched.ready, watched.waiting, watched.ttft_late = 5.0, 1000.0, 1.0
+        watched.minutes(5, 6.0)
+        watched.ready, watched.waiting = 25.0, 0.0  # the late ones begin to be answered
+        watched.minutes(1, 4.0)
+        watched.ttft_late = 0.0
+        watched.minutes(10, 4.0, 4.6)
+
+    assert watched.learner.tail.utilization(0.99) >= before
+
+
 def test_a_stricter_attainment_plans_with_less() -> None:
     watched = stage()
     watched.minutes(300, 3.0, 4.6, 5.2)

@@ -1,12 +1,13 @@
 """The board: what a question finds there, how long it stands, and what is forgotten."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import pytest
 
 from scaler.decision.answers import Answer, Outcome, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.errors import MetadataError
 from scaler.limits import Limit
+from scaler.serving import board
 from scaler.serving.board import (
     NEW_SECONDS,
     OF_OBJECT_MAX,
@@ -354,6 +355,60 @@ def test_a_namespace_takes_no_more_than_its_share_of_the_board(
     desk.ask("a-3")
     assert desk.names() == {"a-0", "a-1", "a-3", "b"}
     assert Limit.NAMESPACE_TRIGGERS in limits_exceeded()
+
+
+def test_objects_that_a_full_namespace_refuses_cost_no_look_at_all_that_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk(objects_max=1000, of_namespace_max=100)
+    for n in range(100):
+        desk.ask(f"a-{n}")
+    compared = 0
+
+    def counted(entries: Iterable[Entry], key: Callable[[Entry], float]) -> Entry:
+        nonlocal compared
+        found = list(entries)
+        compared += len(found)
+        return min(found, key=key)
+
+    monkeypatch.setattr(board, "min", counted, raising=False)
+    for n in range(1000):
+        with pytest.raises(BoardFullError):
+            desk.ask(f"b-{n}")
+    assert compared == 100
+
+
+def test_a_full_namespace_makes_room_as_soon_as_one_is_silent_for_long() -> None:
+    desk = Desk(objects_max=100, of_namespace_max=2)
+    desk.ask("a")
+    desk.now += 10
+    desk.ask("b")
+    with pytest.raises(BoardFullError):
+        desk.ask("c")
+    desk.now += SUPERSEDED_SECONDS - 11  # a second is left of the time of `a`
+    desk.ask("b")
+    with pytest.raises(BoardFullError):
+        desk.ask("c")
+
+    desk.now += 1
+    desk.ask("c")
+    assert desk.names() == {"b", "c"}
+
+
+def test_an_adopted_object_that_was_silent_makes_room_though_its_namespace_was_full() -> None:
+    desk = Desk(objects_max=100, of_namespace_max=2)
+    desk.ask("a")
+    desk.now += SUPERSEDED_SECONDS - 1
+    desk.ask("b")
+    with pytest.raises(BoardFullError):
+        desk.ask("c")
+    desk.now += SILENT_SECONDS - SUPERSEDED_SECONDS + 2
+    desk.ask("b")
+    desk.board.forget_silent()
+    desk.board.adopt(reference("old"), None, desk.now - SUPERSEDED_SECONDS)
+
+    desk.ask("c")
+    assert desk.names() == {"b", "c"}
 
 
 def test_a_namespace_has_a_pace_of_edits_and_new_objects_need_none(

@@ -463,6 +463,27 @@ async def test_a_large_answer_that_waits_for_another_is_counted(
     assert limits_exceeded() == {Limit.LARGE_ANSWERS}
 
 
+async def test_of_answers_that_unpack_to_many_bytes_one_is_unpacked_at_a_time(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    stub.packed = gzip.compress((waiting(9, at=95.0) + " " * 24 * 2**20).encode(), 1)
+    feed = feed_of(stub.url, concurrency=4, timeout_seconds=60)
+
+    assert LARGE_TURNS.take("another", seconds_max=60)
+    reads = [asyncio.create_task(feed.observe(now_seconds=100)) for _ in range(2)]
+    while LARGE_TURNS.waiting() < 2:
+        await asyncio.sleep(0.01)
+    # Each holds its beginning alone: there is room for all but 3 MiB.
+    room = HELD_BYTES_MAX - 3 * 2**20
+    has_room = HELD.take("another", room)
+    HELD.give_back("another", room)
+    LARGE_TURNS.give_back()
+
+    found = await asyncio.gather(*reads)
+    assert has_room
+    assert [one.value(Signal.WAITING) for one in found] == [9, 9]
+
+
 async def test_sources_of_one_tenant_take_no_memory_from_the_answers_of_others(
     stub: Stub, feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
 ) -> None:

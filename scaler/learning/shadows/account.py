@@ -1,6 +1,7 @@
 """The books for people: what each rule would have cost, how late it would have been, and why."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,8 @@ from scaler.learning.shadows.settings import (
 )
 
 GIVEN_RULE: Final = "given"
+RULES: Final = (GIVEN_RULE, *(f"setting {place}" for place in range(1, SETTINGS)), *PEOPLES)
+"""The rules in the books, in their order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,34 +55,68 @@ class BooksAccount:
     """Why the setting in force is that."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookedFigures:
+    """The figures of the books without their texts; None is not known."""
+
+    days: float
+    """Measured time in the books."""
+    in_force: int
+    """Place of the rule in `RULES`."""
+    gpu_hours: Sequence[float | None]
+    """By rule."""
+    late: Sequence[float | None]
+    """By rule, share of the work."""
+    real_gpu_hours: float | None
+    """Of the real replicas."""
+    measured_late: float | None
+    modelled_late: float | None
+    """The model's share for the real replicas, over the same minutes."""
+
+
+def figures_of(shadows: Shadows, parameters: PlanParameters) -> BookedFigures:
+    """The figures of the books as they are.
+
+    Args:
+        parameters: of the trigger, with its own setting.
+    """
+    days = shadows.books.all()
+    return BookedFigures(
+        days=days.minutes / 1440,
+        in_force=shadows.choice.place if parameters.tuning.chooses else GIVEN,
+        gpu_hours=[_known(hours) for hours in days.gpu_hours.tolist()],
+        late=[_known(late) for late in days.late_shares.tolist()],
+        real_gpu_hours=_known(days.paid_hours),
+        measured_late=_known(days.measured_late),
+        modelled_late=_known(days.modelled_late),
+    )
+
+
 def account_of(shadows: Shadows, parameters: PlanParameters) -> BooksAccount:
     """The books as they are.
 
     Args:
         parameters: of the trigger, with its own setting.
     """
-    days = shadows.books.all()
-    names = (GIVEN_RULE, *(f"setting {place}" for place in range(1, SETTINGS)), *PEOPLES)
+    figures = figures_of(shadows, parameters)
     settings = settings_of(parameters).settings
     texts = (*map(setting_text, settings), *(PEOPLES_TEXT[name] for name in PEOPLES))
-    place = shadows.choice.place if parameters.tuning.chooses else GIVEN
+    of_rules = zip(RULES, texts, figures.gpu_hours, figures.late, strict=True)
     return BooksAccount(
-        days=days.minutes / 1440,
+        days=figures.days,
         rules=tuple(
             BookedRule(
                 rule=name,
                 text=text,
-                in_force=number == place,
-                gpu_hours=_known(hours),
-                late=_known(late),
+                in_force=number == figures.in_force,
+                gpu_hours=hours,
+                late=late,
             )
-            for number, (name, text, hours, late) in enumerate(
-                zip(names, texts, days.gpu_hours.tolist(), days.late_shares.tolist(), strict=True)
-            )
+            for number, (name, text, hours, late) in enumerate(of_rules)
         ),
-        gpu_hours=_known(days.paid_hours),
-        late=_known(days.measured_late),
-        modelled_late=_known(days.modelled_late),
+        gpu_hours=figures.real_gpu_hours,
+        late=figures.measured_late,
+        modelled_late=figures.modelled_late,
         chooses=parameters.tuning.chooses,
         why=why(shadows.choice, parameters),
     )

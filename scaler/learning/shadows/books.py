@@ -7,7 +7,7 @@ Late shares are of work, weighted by its load; a minute that was not measured is
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import compress
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -154,7 +154,7 @@ class Books:
 EMPTY: Final = Books(days=(), sums=np.zeros((0, COLUMNS), np.float32))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Days:
     """Some days of the books, for those who read them."""
 
@@ -165,17 +165,17 @@ class Days:
 
     @property
     def minutes(self) -> float:
-        return float(self.sums[:, _MINUTES].sum())
+        return self._sum(_MINUTES)
 
     @property
     def gpu_hours(self) -> Floats:
         """By shadow, over all days; NaN where it is not known. One replica counts as one GPU."""
-        return self._known(self.sums[:, _GPU].sum(axis=0) / 60)
+        return self._known(self._totals[_GPU] / 60)
 
     @property
     def late_shares(self) -> Floats:
         """By shadow, over all days; NaN where it is not known, or nothing was asked for."""
-        return self._known(_ratio(self.sums[:, _LATE].sum(axis=0), self.sums[:, _LOAD].sum()))
+        return self._known(_ratio(self._totals[_LATE], self._sum(_LOAD)))
 
     @property
     def late_by_day(self) -> Floats:
@@ -230,7 +230,13 @@ class Days:
         return measured_minutes > 0 and measured_minutes >= _MEASURED_MIN * self.minutes
 
     def _sum(self, column: int) -> float:
-        return float(self.sums[:, column].sum())
+        return float(self._totals[column])
+
+    @cached_property
+    def _totals(self) -> Floats:
+        """[column], over the days."""
+        totals: Floats = self.sums.sum(axis=0)
+        return totals
 
 
 def day_of(at_seconds: float, timezone: str) -> int:
