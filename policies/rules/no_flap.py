@@ -5,6 +5,9 @@ could have waited for one, unless demand has risen above the .99 quantile that t
 the release: then the forecast was wrong, and the order is right. A start without a state counts as
 a release for orders by forecast, because there may have been one; the operator's schedule does not
 wait for that. Gangs never wait: they are demand that is there.
+
+Of a static pool the size falls, and Karpenter chooses the node that goes. So there a verdict counts
+at once: the last one of an empty node, and the first one of a start, which may be refused for long.
 """
 
 from typing import Final
@@ -22,7 +25,7 @@ for others to buy one in its place."""
 _START: Final = "no-flap/start/"
 """Noted, by UID: since when a node that starts is to go; what does it may refuse for long."""
 _TO_GO: Final = "no-flap/to-go/"
-"""Noted, by UID: when a node that is there was to go last."""
+"""Noted, by UID: when a node that is there was to go last; of a start in a static pool, first."""
 _GONE: Final = "no-flap/gone"
 """Noted: when a node that is gone was to go last."""
 _CEILING: Final = "no-flap/ceiling"
@@ -41,7 +44,8 @@ def order_nothing_back(draft: PoolDraft) -> None:
         return
     ceiling = draft.remembered.get(_CEILING)
     if draft.releases or ceiling is None:
-        ceiling = max(ceiling or 0.0, _highest(draft, lasts))
+        # A node may be refused for hours; what was expected counts as long as orders wait for it.
+        ceiling = max(_highest(draft, lasts), (ceiling or 0.0) if left > 0 else 0.0)
     draft.memory[_CEILING] = ceiling
     if left <= 0:
         return
@@ -53,14 +57,15 @@ def order_nothing_back(draft: PoolDraft) -> None:
 
 def _note_verdicts(draft: PoolDraft, lasts: float) -> None:
     """Note what is to go now, and when something was last."""
-    for uid in draft.releases:
-        draft.memory[_TO_GO + uid] = draft.now_seconds
     starts = {node.uid for node in draft.pool.nodes if is_starting(node)} & draft.releases.keys()
-    since = [draft.since(_START + uid) for uid in sorted(starts)]
-    if draft.releases.keys() - starts or draft.now_seconds in since:
+    first = {uid: draft.since(_START + uid) for uid in sorted(starts)}
+    for uid in draft.releases:
+        at = first.get(uid, draft.now_seconds) if draft.pool.static else draft.now_seconds
+        draft.memory[_TO_GO + uid] = at
+    if draft.releases.keys() - starts or draft.now_seconds in first.values():
         draft.memory[RELEASED] = draft.now_seconds
         return
-    last = draft.remembered.get(RELEASED, max(since, default=None))
+    last = draft.remembered.get(RELEASED, max(first.values(), default=None))
     if last is not None and draft.now_seconds - last < lasts:
         draft.memory[RELEASED] = min(last, draft.now_seconds)
 
@@ -69,16 +74,15 @@ def _gone_seconds(draft: PoolDraft) -> float | None:
     """When a node was to go last that is gone, or going, by now; None = none is.
 
     What is to go may stay: it is tainted after a while only, a pod may come, an API server refuse.
-    Of a static pool the size falls, and which node goes then is not ours to choose.
+    Of a static pool the verdict counts, also that of this round.
     """
+    static, past = draft.pool.static, draft.remembered
     there = {node.uid for node in draft.pool.nodes if not node.leaving}
-    past = draft.remembered
     found = [past[_GONE]] if _GONE in past else []
-    found += [draft.now_seconds] if draft.pool.static and draft.releases else []
     found += [
         at
-        for key, at in past.items()
-        if key.startswith(_TO_GO) and (draft.pool.static or key.removeprefix(_TO_GO) not in there)
+        for key, at in (*past.items(), *(draft.memory.items() if static else ()))
+        if key.startswith(_TO_GO) and (static or key.removeprefix(_TO_GO) not in there)
     ]
     return max(found, default=None)
 

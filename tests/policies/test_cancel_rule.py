@@ -193,6 +193,29 @@ def test_a_start_that_cannot_be_called_off_holds_up_no_order() -> None:
     assert ordered(more.pools[0]) == [(1, "pre-warm")]
 
 
+def test_in_a_static_pool_a_start_that_is_refused_holds_up_orders_from_its_first_verdict_on() -> (
+    None
+):
+    """What would do it may refuse for long, and two boots and a pull are 840 s."""
+    memory, made_at = SETTLED, [*range(0, 840, 120), 835]
+    for seconds in made_at:
+        state = pool(
+            *FOUR,
+            booting("stuck"),
+            forecast=replace(FOUR_WANTED, made_at_seconds=NOW + seconds),
+            static=True,
+        )
+        made, memory = round_of(state, state=memory, now=NOW + seconds)
+        assert named(made.pools[0], Verdict.RELEASE) == ["stuck"]
+    found = []
+    for seconds in (839, 840):
+        rising = replace(forecast((5.0, 6.0, 7.0), last=4.0), made_at_seconds=NOW + seconds)
+        high = pool(*FOUR, booting("stuck"), forecast=rising, static=True)
+        more, memory = round_of(high, policy=PoolPolicy(rho=50), state=memory, now=NOW + seconds)
+        found.append(ordered(more.pools[0]))
+    assert found == [[], [(1, "pre-warm")]]
+
+
 def test_what_is_no_machine_on_its_way_stays() -> None:
     assert gone(booting("was-up", cancellable=False)) == []
 

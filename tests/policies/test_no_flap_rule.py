@@ -44,6 +44,18 @@ def test_what_was_to_go_and_stayed_holds_up_no_order() -> None:
     assert ordered(plan.pools[0]) == [(1, "pre-warm")]
 
 
+def test_what_was_expected_while_a_node_stayed_does_not_count_once_it_goes() -> None:
+    """The ceiling is that of the last verdict."""
+    wide = forecast((4.0, 4.1, 9.0))
+    _, memory = round_of(pool(*FOUR, empty("a"), forecast=wide))
+    calm = later(pool(*FOUR, empty("a"), forecast=CALM), 120)
+    _, memory = round_of(calm, state=memory, now=NOW + 120)
+    higher = forecast((6.0, 7.0, 8.0), last=6.0)
+    gone = later(pool(*FOUR, demand_gpus=6.0, forecast=higher), 240)
+    plan, _ = round_of(gone, policy=POLICY, state=memory, now=NOW + 240)
+    assert ordered(plan.pools[0]) == [(1, "pre-warm")]
+
+
 def test_a_node_that_is_on_its_way_out_counts_as_gone() -> None:
     _, memory = round_of(pool(*FOUR, empty("a"), forecast=CALM))
     leaving = pool(*FOUR, empty("a", leaving=True), forecast=RISING)
