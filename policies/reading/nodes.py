@@ -132,6 +132,7 @@ def pool_node(
     # to hold it would pay for nothing.
     out = stage is NodeStage.INITIALIZED and account is not None and _is_out(account)
     empty = stage is NodeStage.INITIALIZED and not occupied and not out
+    empty_since = _empty_since(reading, since, seen, now_seconds) if empty else None
     kept = node.do_not_disrupt if node is not None else claim is not None and claim.do_not_disrupt
     return PoolNode(
         name=reading.name,
@@ -146,10 +147,8 @@ def pool_node(
         ordered_seconds=ordered,
         cancellable=reading.cancellable,
         pods=pods,
-        empty_since_seconds=_empty_since(reading, since, seen, now_seconds) if empty else None,
-        replaced_until_seconds=reading.emptied.replaced_until_seconds
-        if empty and reading.emptied is not None
-        else None,
+        empty_since_seconds=empty_since,
+        replaced_until_seconds=_replaced_until(reading.emptied, empty_since),
         held_by_us_until_seconds=held_until_seconds if kept else None,
         held_by_others=kept and held_until_seconds is None,
         leaving=reading.leaving,
@@ -176,6 +175,13 @@ def _empty_since(reading: NodeReading, since: float, seen: NodesSeen, now_second
     if emptied is not None:
         first = emptied
     return min(max(seen.empty_since_seconds.get(reading.uid, first), emptied or 0.0), now_seconds)
+
+
+def _replaced_until(emptied: Emptied | None, empty_since_seconds: float | None) -> float | None:
+    """None also where it was emptied before, as after a gap: what it had since then is not known."""
+    if emptied is None or empty_since_seconds is None or emptied.at_seconds < empty_since_seconds:
+        return None
+    return emptied.replaced_until_seconds
 
 
 def _pod(pod: Pod, gpus: float, now_seconds: float) -> NodePod:

@@ -68,7 +68,6 @@ def test_a_node_that_has_just_become_empty_is_not_tainted_yet() -> None:
         pytest.param(None, 30, id="nobody saw what left it"),
         pytest.param(NOW + 15, 15, id="a ReplicaSet's pod left it"),
         pytest.param(NOW + 22, 22, id="a Job's pod left it 8 s before"),
-        pytest.param(NOW - 60, 0, id="it was out of service until now"),
     ],
 )
 def test_an_empty_node_is_tainted_when_no_pod_comes_back_to_it_any_more(

@@ -560,7 +560,7 @@ def test_after_a_long_gap_what_was_seen_of_last_pods_before_it_does_not_count() 
         planning.plan(given(two_nodes(), NOW + seconds, emptied=emptied))
     later = planning.plan(given(two_nodes(), NOW + 3720, emptied=emptied))
     (_, empty) = only(later).nodes
-    assert empty.empty_since_seconds == NOW + 3600
+    assert (empty.empty_since_seconds, empty.replaced_until_seconds) == (NOW + 3600, None)
 
 
 def test_a_damaged_forecaster_is_learned_anew_and_the_rest_stays() -> None:
