@@ -2,9 +2,10 @@
 
 Rounds may follow each other within seconds, and a write encodes all of the state. A crash loses
 three minutes at most of what is read again or soon passes: a value of a pool's demand, since when a
-node is empty, stages of starts, and costs, which go on from the last write. It must not lose what
-rules noted of releases and orders, nights' choices, or starts that were called off: the next
-process would order again what was let go, or learn of a launch that failed.
+node is empty, when one that is to go was so last, stages of starts, and costs, which go on from the
+last write. It must not lose which nodes and orders rules noted, nights' choices, or starts that
+were called off: the next process would order again what was let go, or learn of a launch that
+failed.
 """
 
 from math import inf

@@ -150,8 +150,13 @@ class NodePlanning:
 
     @property
     def lasting(self) -> object:
-        """What a crash must not lose, to compare with what it was before."""
-        return self._decisions.pools, self._tuned
+        """What a crash must not lose, to compare with what it was before.
+
+        Of rules' notes that is which ones there are: each release has its own, and the values of
+        some, such as when a node was to go last, move in each round.
+        """
+        notes = {pool: frozenset(noted) for pool, noted in self._decisions.pools.items()}
+        return notes, self._tuned
 
     def learn(self, at_seconds: float, gpus: Mapping[str, float]) -> None:
         """Take the demand of pools in GPUs at a past moment, the oldest first."""

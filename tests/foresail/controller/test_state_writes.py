@@ -86,11 +86,22 @@ def test_without_a_store_nothing_is_written() -> None:
     writes.at_end()
 
 
-def test_releases_nights_and_starts_that_were_called_off_must_last_and_demand_need_not() -> None:
+def an_empty_node_and_a_start() -> Cluster:
     objects = two_nodes()
     objects[Kind.NODE_CLAIM].append(claim("new", "Launched"))
     records = {kind: [record_of(kind, one) for one in all_] for kind, all_ in objects.items()}
-    cluster, rounds = Cluster.of("test", records), ClusterRounds(KNOWN)
+    return Cluster.of("test", records)
+
+
+def rounds_that_want_neither() -> ClusterRounds:
+    planning = NodePlanning(PlanningState(decisions=SETTLED))
+    for ago in range(120, 0, -1):
+        planning.learn(NOW - ago * STEP_SECONDS, {"h100": 8.0})
+    return ClusterRounds(KNOWN, ControllerState(planning=planning.state))
+
+
+def test_releases_nights_and_starts_that_were_called_off_must_last_and_demand_need_not() -> None:
+    cluster, rounds = an_empty_node_and_a_start(), ClusterRounds(KNOWN)
     rounds.make(cluster, (acting(),), PlannedReplicas(), NOW)
     found = [rounds.lasting]
     made = rounds.make(cluster, (acting(),), PlannedReplicas(), NOW + 120)
@@ -99,12 +110,19 @@ def test_releases_nights_and_starts_that_were_called_off_must_last_and_demand_ne
     found.append(rounds.lasting)
     rounds.called_off(made, {"uid-new"}, done=True)
     found.append(rounds.lasting)
-    released = NodePlanning(PlanningState(decisions=SETTLED))
-    for ago in range(120, 0, -1):
-        released.learn(NOW - ago * STEP_SECONDS, {"h100": 8.0})
-    rounds = ClusterRounds(KNOWN, ControllerState(planning=released.state))
+    rounds = rounds_that_want_neither()
     found.append(rounds.lasting)
     made = rounds.make(cluster, (acting(),), PlannedReplicas(), NOW)
     assert made.decided.plan.released
     found.append(rounds.lasting)
     assert all(one != other for one, other in pairwise(found))
+
+
+def test_nodes_that_are_to_go_and_stay_are_written_no_more_often_than_others() -> None:
+    """As in mode `advise`, or while they are refused."""
+    cluster, rounds, found = an_empty_node_and_a_start(), rounds_that_want_neither(), []
+    for seconds in (0, 5, 10, 15):
+        made = rounds.make(cluster, (acting(),), PlannedReplicas(), NOW + seconds)
+        assert len(made.decided.plan.released) == 2
+        found.append(rounds.lasting)
+    assert found[1] == found[2] == found[3]
