@@ -178,7 +178,7 @@ def _empty_since(reading: NodeReading, since: float, seen: NodesSeen, now_second
 
 
 def _replaced_until(emptied: Emptied | None, empty_since_seconds: float | None) -> float | None:
-    """None also where it was emptied before, as after a gap: what it had since then is not known."""
+    """None also where it was emptied before, as after a gap: it may have had other pods since."""
     if emptied is None or empty_since_seconds is None or emptied.at_seconds < empty_since_seconds:
         return None
     return emptied.replaced_until_seconds

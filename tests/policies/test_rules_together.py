@@ -37,6 +37,8 @@ class Round:
     clock: float = 0.0
     """Seconds by which the wall clock is set."""
     restarts: bool = False
+    refuses: bool = False
+    """After it no node goes that is to go."""
 
 
 rounds = st.builds(
@@ -49,8 +51,10 @@ rounds = st.builds(
     gang=st.sampled_from([0, 0, 0, 1, 3, 6]),
     clock=st.sampled_from([0.0] * 8 + [-7200.0, 7200.0]),
     restarts=st.sampled_from([False] * 9 + [True]),
+    refuses=st.sampled_from([False, False, True]),
 )
 schedules = st.lists(rounds, min_size=3, max_size=25)
+steady = schedules.map(lambda all_: [replace(one, clock=0.0, restarts=False) for one in all_])
 calm = st.lists(st.tuples(rounds, st.integers(1, 15)), min_size=1, max_size=5).map(
     lambda spells: [
         one if i == 0 else replace(one, fails=None, clock=0.0, restarts=False)
@@ -102,7 +106,7 @@ class Run:
         self.monotonic += ROUND_SECONDS
         cluster.now += ROUND_SECONDS + one.clock
         cluster.demand, cluster.spread, cluster.gang_nodes = one.demand, one.spread, one.gang
-        cluster.usd_per_gpu_hour = one.usd
+        cluster.usd_per_gpu_hour, cluster.refuses = one.usd, one.refuses
         if one.fails is not None and one.fails < len(cluster.machines):
             del cluster.machines[one.fails]
         if one.restarts:
@@ -259,12 +263,18 @@ def test_a_released_node_is_not_ordered_again_before_it_could_have_been_used(
     """Unless demand rose above what the forecast's .99 quantile gave then.
 
     Time is the monotonic clock's, so that a wall clock that goes back shortens nothing; a jump
-    forward is time that has passed for all the cluster's records too.
+    forward is time that has passed for all the cluster's records too. What is to go and stays does
+    not count.
     """
     quiet: dict[str, float] = {}
+    to_go: set[str] = set()
+    expected = 0.0
 
     def watch(run: Run, one: Round, before: PoolState, plan: PoolPlan) -> None:
-        released = any(decision.verdict is Verdict.RELEASE for decision in plan.nodes)
+        nonlocal expected
+        if gone_of(to_go, before):
+            quiet["expected"] = expected
+            quiet["forecast"] = quiet["schedule"] = run.monotonic - ROUND_SECONDS + QUIET_SECONDS
         if one.clock > 0:
             quiet.clear()
         if one.restarts:
@@ -274,13 +284,41 @@ def test_a_released_node_is_not_ordered_again_before_it_could_have_been_used(
                 kind = "schedule" if order.reason is Reason.WARM_FLOOR else "forecast"
                 until = quiet.get(kind, 0.0)
                 assert run.monotonic >= until or before.demand_gpus > quiet["expected"]
-        if released or one.restarts:
-            quiet["expected"] = highest(before)
+        expected = highest(before)
+        if one.restarts:
+            quiet["expected"] = expected
             quiet["forecast"] = run.monotonic + QUIET_SECONDS
-        if released:
-            quiet["schedule"] = run.monotonic + QUIET_SECONDS
+        to_go.clear()
+        to_go.update(released_by(plan))
 
     begin(policy, gpus).play(schedule, watch)
+
+
+@given(schedule=steady, policy=policies, gpus=sizes)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_nothing_but_a_node_that_went_holds_up_orders(
+    schedule: list[Round], policy: PoolPolicy, gpus: int
+) -> None:
+    to_go: set[str] = set()
+    until = 0.0
+
+    def watch(run: Run, _one: Round, before: PoolState, plan: PoolPlan) -> None:
+        nonlocal until
+        if gone_of(to_go, before):
+            until = run.monotonic - ROUND_SECONDS + QUIET_SECONDS
+        assert run.monotonic < until or all(step.rule != "no-flap" for step in plan.steps)
+        to_go.clear()
+        to_go.update(released_by(plan))
+
+    begin(policy, gpus).play(schedule, watch)
+
+
+def released_by(plan: PoolPlan) -> set[str]:
+    return {one.uid for one in plan.nodes if one.verdict is Verdict.RELEASE}
+
+
+def gone_of(to_go: set[str], before: PoolState) -> set[str]:
+    return to_go - {node.uid for node in before.nodes}
 
 
 def waits(before: PoolState) -> bool:

@@ -53,6 +53,8 @@ class Cluster:
     """Of the forecast, in GPUs up to its .5 quantile; None = there is no forecast."""
     spare_of_others: int = 0
     """Nodes without a pod that another owner's buffer wants: Karpenter buys and keeps them."""
+    refuses: bool = False
+    """What is to go stays, as where a pod comes before the taint."""
     machines: list[Machine] = field(default_factory=list)
     made: int = 0
 
@@ -131,7 +133,8 @@ class Cluster:
             idle = 0.0 if machine.empty_since is None else self.now - machine.empty_since
             spare = sum(not one.pods for one in self.machines) <= self.spare_of_others
             consolidated = decision.verdict is Verdict.LEAVE and idle > 600 and not spare
-            if decision.verdict is not Verdict.RELEASE and not consolidated:
+            released = decision.verdict is Verdict.RELEASE and not self.refuses
+            if not released and not consolidated:
                 kept.append(machine)
         self.machines = kept
         for order in plan.orders:
