@@ -3,7 +3,8 @@
 import asyncio
 import pickle
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
 from typing import Final
@@ -16,6 +17,8 @@ from bench._decisions_workloads import EPOCH, lived
 from bench._rpc_calls import bench_object
 from bench._rpc_source import prometheus
 from bench.forecast_state import lived_through, resident_mib, restored
+from fleet.cluster.kinds import Kind, Record
+from fleet.cluster.pods import Pod
 from foresail.console.fleet_html import nodes_html, summary_html, workloads_html
 from foresail.console.listing import Asked
 from foresail.controller.state_folder import StateFolder
@@ -38,6 +41,7 @@ _SERIES_OF_A_WORKLOAD: Final = 2
 _LOOK_SECONDS: Final = 15.0
 _LOOKS_A_MINUTE: Final = 4
 _NEXT_ROUND_SECONDS: Final = 5.0
+_EACH_NEW: Final = 10
 
 
 class _States(NoStates):
@@ -167,7 +171,8 @@ def console(workloads: int, *, hours: float) -> Figures:
 def controller(nodes: int) -> Figures:
     """Rounds of the controller over nodes of eight GPUs that are nearly full.
 
-    The later one is that of 5 s after the first, as pods that come and go call for it.
+    The later one comes 5 s after the first, and nothing has changed. Another 5 s later each tenth
+    pod is another one, so that the accounts of most nodes change. Neither learns of starts.
     """
     before = resident_mib()
     read, rounds = records(nodes), begun_rounds()
@@ -180,6 +185,10 @@ def controller(nodes: int) -> Figures:
     begun = process_time()
     next_round(rounds, read, after_seconds=_NEXT_ROUND_SECONDS)
     later = process_time() - begun
+    moved = read | {Kind.POD: tuple(_with_new(read[Kind.POD]))}
+    begun = process_time()
+    next_round(rounds, moved, after_seconds=2 * _NEXT_ROUND_SECONDS)
+    changed = process_time() - begun
     with tempfile.TemporaryDirectory() as folder:
         kept = StateFolder(Path(folder), made.cluster.name)
         begun = process_time()
@@ -188,7 +197,15 @@ def controller(nodes: int) -> Figures:
     return {
         "controller: a round, CPU ms": 1000 * spent,
         "controller: a later round, CPU ms": 1000 * later,
+        "controller: a later round, each tenth pod new, CPU ms": 1000 * changed,
         "controller: a write of the state, CPU ms": 1000 * written,
         "controller: objects read, KiB": KIB * held,
         "controller: a round's results, KiB": KIB * results,
     }
+
+
+def _with_new(pods: Sequence[Record]) -> Iterator[Record]:
+    """The same, but some are gone, each with another one in its place."""
+    for number, pod in enumerate(pods):
+        new = isinstance(pod, Pod) and number % _EACH_NEW == 0
+        yield replace(pod, uid=f"{pod.uid}-new") if new else pod

@@ -22,7 +22,7 @@ def test_each_part_tells_figures_of_its_own_size() -> None:
     assert many["page of metrics, KiB"] > 1.5 * few["page of metrics, KiB"] > 0
 
     assert reads(2)["CPU of reading, a minute, ms"] > 0
-    assert min(list(controller(8).values())[:3]) > 0  # two rounds, and a write of the state
+    assert min(list(controller(8).values())[:4]) > 0  # three rounds, and a write of the state
     assert console(30, hours=0.05)["console: HTML of the page, KiB (25 rows)"] > 10
 
 
