@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from fleet.account.kept_accounts import Account, KeptAccounts, MadeOf
 from fleet.account.machines import claims_of_nodes, nodes_to_come
 from fleet.account.node import NodeGpus, account_of
 from fleet.account.node_ends import node_ends
+from fleet.account.remembered_accounts import Account, MadeOf, RememberedAccounts
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
 from fleet.cluster.gpu_resources import WHOLE
@@ -96,7 +96,7 @@ def snapshot_of(
     known: Known,
     activity: Activity | None,
     now_seconds: float,
-    kept: KeptAccounts | None = None,
+    remembered: RememberedAccounts | None = None,
 ) -> FleetSnapshot:
     """The GPUs of a cluster, by its records.
 
@@ -106,8 +106,8 @@ def snapshot_of(
         activity: of the GPUs; None = not measured.
         now_seconds: when the objects were read; a pod that began within the window of the
             activity is not idle yet.
-        kept: accounts of an earlier reading of the same cluster, by the same `known`, without
-            activity; those of this one are kept in their place.
+        remembered: accounts of an earlier reading of the same cluster, by the same `known`, without
+            activity; those of this one take their place.
     """
     pods = {pod.name: pod for pod in cluster.pods or () if not pod.ended}
     placed: dict[str | None, list[Pod]] = defaultdict(list)
@@ -118,7 +118,7 @@ def snapshot_of(
     dra = gpus_by_node(slices, cluster.claims or (), known.catalogue)
     made_by = claims_of_nodes(cluster)
     by_claims = cluster.pods is None or any(pod.claims for pod in pods.values())
-    kept = KeptAccounts() if kept is None or activity is not None else kept
+    remembered = RememberedAccounts() if remembered is None or activity is not None else remembered
     unread = _unread(cluster)
     nodes, uncounted = [], []
     for node in cluster.nodes:
@@ -130,7 +130,7 @@ def snapshot_of(
             unread=unread,
             by_claims=by_claims,
         )
-        account = None if of_dra else kept.find(made_of)
+        account = None if of_dra else remembered.find(made_of)
         if account is None:
             held = held_on(node, known, made_of.pods, of_dra)
             not_read = _not_read(held, unread, by_claims=by_claims)
@@ -140,12 +140,12 @@ def snapshot_of(
                 has_gpus=held.hardware.has_gpus,
             )
         if not of_dra:
-            kept.keep(made_of, account)
+            remembered.remember(made_of, account)
         if account.gpus is not None:
             nodes.append(account.gpus)
         elif account.has_gpus:
             uncounted.append(f"node {node.name} has GPUs, and their number is not known yet")
-    kept.end()
+    remembered.end()
     of_nodes = (remark for node in nodes for remark in node.remarks)
     remarks = [*cluster.remarks, *_unknown_uses(nodes), *of_nodes, *uncounted]
     strays = sum(map(len, dra.values()))

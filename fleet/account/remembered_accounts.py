@@ -1,4 +1,4 @@
-"""Accounts of nodes that are kept while what they are made of stays.
+"""Accounts of nodes that are used again while what they are made of stays.
 
 A mirror has the same record of an object until the object changes, so the same records make the
 same account: of thousands of nodes few change from one reading to the next.
@@ -47,7 +47,7 @@ class Account:
     """A label says so, if not how many."""
 
 
-class KeptAccounts:
+class RememberedAccounts:
     """Those of the last reading; an own one for each cluster and what is known beside it."""
 
     def __init__(self) -> None:
@@ -59,11 +59,11 @@ class KeptAccounts:
         found = self._last.get(made_of.node.name)
         return found[1] if found is not None and found[0].same_as(made_of) else None
 
-    def keep(self, made_of: MadeOf, account: Account) -> None:
-        """Keep an account of this reading for the next one."""
+    def remember(self, made_of: MadeOf, account: Account) -> None:
+        """Have an account of this reading for the next one."""
         if made_of.node.kept_until_seconds is None:  # else the account changes with time
             self._now[made_of.node.name] = made_of, account
 
     def end(self) -> None:
-        """This reading is over: what was not kept in it is forgotten."""
+        """This reading is over: what was not remembered in it is forgotten."""
         self._last, self._now = self._now, {}

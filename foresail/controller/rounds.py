@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Final
 
 from fleet.account.cost_book import CostBook
-from fleet.account.kept_accounts import KeptAccounts
 from fleet.account.lead_times import LeadTimes, learned
 from fleet.account.loading import loads_of
+from fleet.account.remembered_accounts import RememberedAccounts
 from fleet.account.startups import StartUps
 from fleet.account.watchdog import LateMachine, late_machines
 from fleet.cluster.owners import Workload
@@ -71,7 +71,7 @@ class ClusterRounds:
     def __init__(self, known: Known, state: ControllerState | None = None) -> None:
         state = state or ControllerState()
         self._known = known
-        self._accounts = KeptAccounts()
+        self._accounts = RememberedAccounts()
         self._planning = NodePlanning(state.planning)
         self._startups = state.startups
         self._costs = state.costs

@@ -1,12 +1,12 @@
-"""Accounts that are kept from one reading to the next are those that would be made anew."""
+"""Accounts that are used again in the next reading are those that would be made anew."""
 
 from random import Random
 from typing import Any
 
 import pytest
 
-from fleet.account.kept_accounts import KeptAccounts
 from fleet.account.node import NodeGpus, account_of
+from fleet.account.remembered_accounts import RememberedAccounts
 from fleet.annotations import KEPT_BECAUSE, KEPT_UNTIL
 from fleet.catalogue import shipped
 from fleet.cluster.kinds import Kind, Record, record_of
@@ -49,9 +49,9 @@ UNREAD = (Kind.POD, Kind.CLAIM, Kind.SLICE, Kind.TAINT_RULE)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_changes_kept_accounts_are_those_that_would_be_made_anew(seed: int) -> None:
+def test_whatever_changes_remembered_accounts_are_those_that_would_be_made_anew(seed: int) -> None:
     random = Random(seed)  # noqa: S311 - made changes
-    kept, records, now = KeptAccounts(), dict[Kind, dict[str, Record]](), NOW_SECONDS
+    remembered, records, now = RememberedAccounts(), dict[Kind, dict[str, Record]](), NOW_SECONDS
     unread = set[Kind]()
     for _ in range(600):
         kind, name, document = CHANGES[random.choice(sorted(CHANGES))]
@@ -65,7 +65,7 @@ def test_whatever_changes_kept_accounts_are_those_that_would_be_made_anew(seed: 
         known = {one: tuple(found.values()) for one, found in records.items()}
         cluster = Cluster.of("c", known | dict.fromkeys(unread))
 
-        found = snapshot_of(cluster, KNOWN, None, now, kept)
+        found = snapshot_of(cluster, KNOWN, None, now, remembered)
 
         assert found == snapshot_of(cluster, KNOWN, None, now)
 
@@ -80,9 +80,9 @@ def test_only_the_accounts_of_what_changed_are_made_again(monkeypatch: pytest.Mo
     monkeypatch.setattr("fleet.snapshot.account_of", counted)
     nodes = [record_of(Kind.NODE, node(name, gpus=8, labels=H100)) for name in ("n1", "n2", "n3")]
     pods = [record_of(Kind.POD, pod("a", "n1", gpus=2)), record_of(Kind.POD, pod("b", "n2"))]
-    kept = KeptAccounts()
+    remembered = RememberedAccounts()
     for more in ([], [], [record_of(Kind.POD, pod("c", "n2", gpus=1))]):
         records = {Kind.NODE: tuple(nodes), Kind.POD: (*pods, *more)}
-        snapshot_of(Cluster.of("c", records), KNOWN, None, NOW_SECONDS, kept)
+        snapshot_of(Cluster.of("c", records), KNOWN, None, NOW_SECONDS, remembered)
 
     assert made == ["n1", "n2", "n3", "n2"]
