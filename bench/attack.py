@@ -11,7 +11,8 @@ Every run is made twice: the row `control` has the same server, workloads and ca
 tenant and the client. Only what the row `attack` has beyond it is the attack's. `server_cores` is
 the processor time that the two processes took; `machine_cores` is everybody's, with whatever else
 ran. The table `cores` has the processes of the attack's run one by one, and the bench's: on a
-small machine they take what the server does not get. `--fronts` attacks on some fronts only.
+small machine they take what the server does not get. `short moments` are those in which not every
+honest workload was asked for. `--fronts` attacks on some fronts only.
 
 The status is 1 if in the attack an honest look was missed, the 99th percentile of KEDA's calls is
 over 10 ms or memory over 600 MiB.
@@ -93,7 +94,7 @@ def main(arguments: list[str]) -> None:
         vars(options),
         [control.row, attack.row],
         options.json,
-        further={"fronts": attack.fronts, "cores": attack.cores},
+        further={"fronts": attack.fronts, "cores": attack.cores, "short moments": attack.short},
     )
     if not attack.row["ok"]:
         sys.exit(1)
@@ -114,6 +115,8 @@ class _Run:
     """What the attack did; empty in the control."""
     cores: list[Row]
     """The processor time of each process."""
+    short: list[Row]
+    """The moments in which fewer honest workloads were asked for than there are."""
 
 
 async def _measured(workloads: int, seconds: float, attacked_on: Sequence[str]) -> _Run:
@@ -138,7 +141,11 @@ async def _measured(workloads: int, seconds: float, attacked_on: Sequence[str]) 
                 begun = await _between_moments()
                 cpu_before, machine_before = _cpu_seconds(server), _machine_cpu_seconds()
                 looks = (await asked_of(honest_port)).looks
-                watching = asyncio.create_task(_watch(server, peak))
+                short: list[Row] = []
+                watching = [
+                    asyncio.create_task(_watch(server, peak)),
+                    asyncio.create_task(_watch_moments(honest_port, workloads, begun, short)),
+                ]
                 periods = (_PERIOD_SECONDS, _PERIOD_SECONDS)
                 few = references[: max(1, workloads // _CALLS_PER_FLOOR_CALL)]
                 constant = pb_grpc.ExternalScalerStub(floor_channel)
@@ -153,7 +160,8 @@ async def _measured(workloads: int, seconds: float, attacked_on: Sequence[str]) 
                 looks = (await asked_of(honest_port)).looks - looks
                 cpu = {name: now - cpu_before[name] for name, now in _cpu_seconds(server).items()}
                 machine_cpu = _machine_cpu_seconds() - machine_before
-                watching.cancel()
+                for watch in watching:
+                    _ = watch.cancel()
                 fronts = {} if attack is None else attack.counts()
             missed = await server.looks_missed() - missed
     due = workloads * round((ended - begun) / _PERIOD_SECONDS)
@@ -187,7 +195,7 @@ async def _measured(workloads: int, seconds: float, attacked_on: Sequence[str]) 
     cores: list[Row] = [
         {"process": name, "cores": taken / (ended - begun)} for name, taken in cpu.items()
     ]
-    return _Run(row, shown, cores)
+    return _Run(row, shown, cores, short)
 
 
 def _cpu_seconds(server: Server) -> Mapping[str, float]:
@@ -224,6 +232,16 @@ async def _watch(server: Server, peak: _Peak) -> None:
     while True:
         peak.take(server)
         await asyncio.sleep(1.0)
+
+
+async def _watch_moments(port: int, workloads: int, begun: float, short: list[Row]) -> None:
+    before = (await asked_of(port)).looks
+    while True:
+        at = await _between_moments()
+        looks = (await asked_of(port)).looks
+        if looks - before < workloads:
+            short.append({"second": at - begun, "looks": looks - before})
+        before = looks
 
 
 def _sources(honest_port: int, hostile_port: int, namespaces: Sequence[str]) -> str:

@@ -134,8 +134,13 @@ class _Pace:
         missed = done - self.pause_done > _MISSED_PAUSES * self.pause_every
         if missed or not self.pause_every:
             return 0.0
-        count = (total - self.pause_done) / self.pause_every + _ROUNDING
-        return self.pause_seconds * math.floor(count) if math.isfinite(count) else math.inf
+        last, first = self._pause_at(total), min(self._pause_at(done), 0.0)
+        return self.pause_seconds * (last - first) if math.isfinite(last - first) else math.inf
+
+    def _pause_at(self, done: float) -> float:
+        """Which pause is the newest there; 0 = the last one seen, below 0 one before it."""
+        rhythm = (done - self.pause_done) / self.pause_every + _ROUNDING
+        return float(math.floor(rhythm)) if math.isfinite(rhythm) else rhythm
 
 
 def _pace(past: Sequence[Point]) -> _Pace | None:

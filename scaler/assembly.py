@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from scaler.decision.capacity import ReplicaCapacity, Speeds, work_of
 from scaler.decision.parameters import PlanParameters, parameters_of
-from scaler.decision.tracker import DemandSeries, DemandTracker
+from scaler.decision.series import DemandSeries
+from scaler.decision.tracker import DemandTracker
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.horizons import horizons_seconds

@@ -13,7 +13,8 @@ from scaler.decision.demand import Demand
 from scaler.decision.need import Step
 from scaler.decision.parameters import PART_OF_MODEL, PlanParameters
 from scaler.decision.plan import PlanState, ReplicaPlan, decidable, decide
-from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.decision.series import DemandSeries
+from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.durations import format_duration
 from scaler.errors import SourceMisconfiguredError
 from scaler.forecast.record import DemandForecast

@@ -18,7 +18,7 @@ from foresail.figures import UNKNOWN
 from foresail.plans_api.plan import Plan
 from scaler.decision.capacity import Origin
 from scaler.decision.parameters import PlanParameters
-from scaler.decision.tracker import PLANNED
+from scaler.decision.series import PLANNED
 from scaler.durations import format_duration
 from scaler.forecast.record import DemandForecast
 from scaler.message_text import printable

@@ -151,6 +151,9 @@ class Controller:
             mirror.news.clear()
             for within in self._pod_watch.see(mirror.cluster, self._clocks.wall()):
                 self._ask(within)
+            if self._pod_watch.ranking_changed:
+                self._times.ranking_changed(self._clocks.steady())
+                self._asked.set()
             await asyncio.sleep(SEEN_SECONDS)
 
     async def attempt(self) -> bool:
@@ -190,8 +193,9 @@ class Controller:
         if not await self.attempt():
             await asyncio.sleep(RETRY_SECONDS)
             return
-        self._times.begun(began, wall - AFTER_STEP_SECONDS)
-        await asyncio.sleep(max(URGENT_SECONDS, self._clocks.steady() - began))
+        took = self._clocks.steady() - began
+        self._times.begun(began, wall - AFTER_STEP_SECONDS, took)
+        await asyncio.sleep(max(URGENT_SECONDS, took))
         await self._until_due()
 
     def _ask(self, within_seconds: float) -> None:

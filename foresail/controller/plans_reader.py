@@ -11,7 +11,7 @@ from foresail.client import Changed, Plan, PlansError, Removed, Snapshot
 from foresail.controller.known_plans import KnownPlans, TriggerPlan
 from foresail.plans_api.events import Event
 from scaler.clock import Clock
-from scaler.decision.tracker import PLANNED
+from scaler.decision.series import PLANNED
 from scaler.forecast.record import Skill
 from scaler.forecast.running_maximum import MaximumForecast
 

@@ -30,6 +30,9 @@ class PodWatch:
         self._seen = _Seen()
         self._left: dict[str, Emptied] = {}
         """By the Node's name, of those that pods have left; the others may have pods still."""
+        self.ranking_changed = False
+        """By the last reading a pod of a ReplicaSet, which goes by ranks, left a node to others of
+        such. Pods of other kinds may be gone for a while before the next one waits."""
 
     @property
     def emptied(self) -> Mapping[str, Emptied]:
@@ -43,6 +46,7 @@ class PodWatch:
         Returns:
             In how many seconds rounds are to be made because of it.
         """
+        self.ranking_changed = False
         if cluster.pods is None:
             return frozenset()
         before, seen = self._seen, _seen(cluster)
@@ -63,8 +67,12 @@ class PodWatch:
         """Note which nodes pods have left, and until when others may come in their place."""
         known = {name: _not_after(left, now_seconds) for name, left in self._left.items()}
         for name, pods in before.on_nodes.items():
-            gone = pods.keys() - self._seen.on_nodes.get(name, _NONE).keys()
+            rest = self._seen.on_nodes.get(name, _NONE)
+            gone = pods.keys() - rest.keys()
             if gone:
+                self.ranking_changed |= any(_goes_by_rank(pods[uid]) for uid in gone) and any(
+                    _goes_by_rank(pod) for pod in rest.values()
+                )
                 until = now_seconds + max(_replaced_seconds(pods[uid]) for uid in gone)
                 if name in known:
                     until = max(until, known[name].replaced_until_seconds)
@@ -100,4 +108,12 @@ def _seen(cluster: Cluster) -> _Seen:
 
 def _replaced_seconds(pod: Pod) -> float:
     """How long after its end a pod in its place may come."""
-    return replaced_seconds(next((one.kind for one in pod.owners if one.controls), None))
+    return replaced_seconds(_controller(pod))
+
+
+def _goes_by_rank(pod: Pod) -> bool:
+    return _controller(pod) == "ReplicaSet"
+
+
+def _controller(pod: Pod) -> str | None:
+    return next((one.kind for one in pod.owners if one.controls), None)

@@ -31,7 +31,7 @@ from replay.traffic import DAY_SECONDS
 from replay.world import View, World
 from scaler.assembly import assemble
 from scaler.decision.answers import Reference
-from scaler.decision.tracker import DemandSeries
+from scaler.decision.series import DemandSeries
 from scaler.evaluate import WorkloadPlan
 from scaler.feed_key import FeedKey
 from scaler.forecast.record import DemandForecast

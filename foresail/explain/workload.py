@@ -12,7 +12,8 @@ from foresail.explain.decision_log import Kept
 from scaler.decision.abstention import abstention_of
 from scaler.decision.answers import Answer, Refusal, TimedOutcome
 from scaler.decision.need import Step
-from scaler.decision.tracker import DemandSeries, PollResult, amount
+from scaler.decision.series import DemandSeries, amount
+from scaler.decision.tracker import PollResult
 from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
 from scaler.learning.shadows.account import account_of

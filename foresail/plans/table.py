@@ -14,7 +14,7 @@ from foresail.figures import UNKNOWN
 from foresail.plans_api.plan import Plan
 from policies.lint.objects import printable
 from scaler.decision.answers import Reference
-from scaler.decision.tracker import PLANNED
+from scaler.decision.series import PLANNED
 from scaler.durations import format_duration
 from scaler.forecast.record import Skill
 from scaler.rpc.foresail.v1 import plans_pb2 as pb

@@ -6,13 +6,14 @@ request now and then, or read nothing of its answers, each of which is kept for 
 A port that is full closes a connection of the client address that has the most, so that no client
 can keep others out: of those that wait for their client, the one that has waited longest. Where the
 server itself is at work for all of them, as for pages of metrics that take seconds, the newest one
-of that address is closed.
+of that address is closed. One whose answer is only held back counts as one that waits.
 """
 
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -74,6 +75,7 @@ class OpenConnections:
         connection = self._by_transport.get(cast("asyncio.BaseTransport", request.transport))
         if connection is None:  # it was closed meanwhile
             return await handler(request)
+        request[_CONNECTION] = connection
         connection.await_nothing()
         if request.body_exists:
             connection.await_client(self.limits.request_seconds, Limit.REQUEST_SECONDS)
@@ -271,6 +273,27 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+_CONNECTION: Final = web.RequestKey("connection", Connection)
+
+
+@contextmanager
+def held_back(request: web.Request) -> Iterator[None]:
+    """While an answer is held back, the server is not at work for its connection.
+
+    A full port may close it then, so that a client that asks too often keeps nobody of its own
+    address out, such as the kubelet of its node.
+    """
+    connection = request.get(_CONNECTION)
+    if connection is None or connection.waits_since is not None:
+        yield
+        return
+    connection.waits_since = asyncio.get_running_loop().time()
+    try:
+        yield
+    finally:
+        connection.await_nothing()
 
 
 def _note(limit: Limit) -> None:

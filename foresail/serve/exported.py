@@ -32,7 +32,7 @@ from foresail.serve.workload_gauges import (
 from scaler.clock import Clock
 from scaler.decision.abstention import abstention_of
 from scaler.decision.answers import Answer
-from scaler.decision.tracker import amount
+from scaler.decision.series import amount
 from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
 from scaler.learning.shadows.account import GIVEN_RULE, RULES, figures_of

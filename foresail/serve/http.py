@@ -23,7 +23,7 @@ from foresail.explain.decision_keeper import DecisionKeeper, DecisionsUnreadable
 from foresail.explain.decision_log import KeptOfWorkload
 from foresail.explain.workload import Account, account, format_time, in_force_at
 from foresail.ports.access import allowed, bearer_token
-from foresail.ports.open_connections import Handler
+from foresail.ports.open_connections import Handler, held_back
 from foresail.ports.request_pace import DEBT_SECONDS_MAX, RequestPace
 from foresail.serve.exported import WorkloadCollector, WorkloadSnapshot
 from scaler.clock import Clock
@@ -131,10 +131,13 @@ class Pages:
         """
         address = request.remote or "unknown"
         if request.path in _HEALTH:
-            await self.health_pace.slow_down(address)
+            with held_back(request):
+                await self.health_pace.slow_down(address)
             return await handler(request)
         counted = len(self._metrics_page.body) if request.path == "/metrics" else 0
-        if not await self.pace.admit(address, 1 + counted / _REQUEST_BYTES):
+        with held_back(request):
+            admitted = await self.pace.admit(address, 1 + counted / _REQUEST_BYTES)
+        if not admitted:
             return _beyond_pace()
         response = await handler(request)
         if isinstance(response, web.Response) and isinstance(response.body, bytes):

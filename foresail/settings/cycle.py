@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
 from foresail.settings.values import Seconds, SecondsFromZero
-from scaler.decision.tracker import DemandSeries
+from scaler.decision.series import DemandSeries
 from scaler.faults import crossed
 from scaler.parts import Faulty, Part
 

@@ -177,14 +177,18 @@ class Cluster:
         self._bind_pending(now)
 
     def _unbind(self, pod: LivePod, now: float) -> None:
-        waited = pod.node is None
+        node = pod.node
         emptied = self._scheduling.unbind(pod, now)
         if emptied is not None:
             self._disruption.may_be_empty(emptied)
-        if self._rounds is not None and waited:
+        if self._rounds is None:
+            return
+        if node is None:
             self._rounds.ask(now + pod.replaced_seconds, now)
-        elif self._rounds is not None and emptied is not None:
+        elif emptied is not None:
             self._rounds.ask(emptied.taint_seconds, now)
+        elif pod.gang is None and any(one.gang is None for one in node.pods):
+            self._rounds.ranking_changed(now)
 
     def _bind_pending(self, now: float) -> None:
         if not self._live.pending:

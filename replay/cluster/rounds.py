@@ -59,6 +59,11 @@ class Rounds:
         """Pods begin to wait."""
         self.ask(now_seconds + SEEN_SECONDS, now_seconds)
 
+    def ranking_changed(self, now_seconds: float) -> None:
+        """A pod of a service has left a node to others of services."""
+        self._times.ranking_changed(now_seconds + SEEN_SECONDS)
+        self._plan_next()
+
     def make(self, now_seconds: float) -> None:
         """Make a round, unless it was moved."""
         if self._times.left_seconds(now_seconds):

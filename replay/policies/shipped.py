@@ -15,7 +15,8 @@ from replay.replay_input import ReplayInput
 from replay.trigger import Overrides
 from scaler.assembly import Assembly, assemble
 from scaler.decision.answers import Answer, Reference, Refusal
-from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.decision.series import DemandSeries
+from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.events import Event
 from scaler.forecast.trees import Trees

@@ -7,7 +7,7 @@ from typing import Final
 from typing_extensions import override
 
 from scaler.decision.capacity import ReplicaCapacity
-from scaler.decision.need import Outlook
+from scaler.decision.outlook import Outlook
 from scaler.decision.tracker import DemandTracker
 
 _MEDIAN: Final = 0.5

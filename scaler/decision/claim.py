@@ -7,7 +7,7 @@ from scaler.decision.demand import Demand
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.replica_forecast import replica_forecast
 from scaler.decision.scarce import Claim, Share
-from scaler.decision.tracker import DemandSeries
+from scaler.decision.series import DemandSeries
 from scaler.forecast.record import DemandForecast
 
 

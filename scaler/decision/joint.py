@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from scaler.decision.demand import Demand
-from scaler.decision.tracker import PLANNED, DemandSeries
+from scaler.decision.series import PLANNED, DemandSeries
 from scaler.forecast.record import DemandForecast, Skill
 from scaler.signals import Absent, Observation, Reading, Signal, Value
 

@@ -8,28 +8,18 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from scaler.decision.backlog import Order, backlog_after
-from scaler.decision.capacity import ReplicaCapacity, Work
+from scaler.decision.capacity import ReplicaCapacity
 from scaler.decision.demand import Demand
+from scaler.decision.outlook import Outlook, work_text
 from scaler.decision.parameters import PlanParameters
-from scaler.decision.schedule import NeedAhead, cheapest
+from scaler.decision.schedule import cheapest
 from scaler.durations import format_duration
-from scaler.forecast.record import SKILL_STEPS_MIN
 from scaler.signals import Observation, Signal
 
 DRAIN_SECONDS = 120.0
 """A backlog left at the lead time is to be gone within this."""
-SKILL_NONE = -0.1
-"""At this skill or a worse one the forecast does not count; from 0 on it alone sets the need.
-
-At 0 the forecast is as good as the last value with the spread of its errors. That spread is what a
-plan needs: the fixed head-room that takes its place below is too little where traffic jumps and too
-much where it does not. On public traces the skill of a day wanders by 1 to 3 % around the skill of
-a week (one standard deviation), so a skill little below 0 may be chance.
-"""
 BURST_WAIT_SECONDS = 1.0
 """A queue of more than the requests of so many seconds is a burst, not the pace of admission."""
-EVIDENCE_FULL = 2 * SKILL_STEPS_MIN
-"""Judged forecasts from which a skill counts in full; below half of them it is unknown."""
 KV_USE_MAX = 0.9
 """Above this share of KV cache in use, engines start to preempt; more replicas then."""
 
@@ -40,31 +30,6 @@ class Dimension(StrEnum):
     WORK = "token work"
     IN_FLIGHT = "requests in flight"
     KV_CACHE = "KV cache"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    """The forecast of work at the lead time."""
-
-    replicas: float
-    """Replicas that the planned quantile of demand keeps busy."""
-    text: str
-    reach_seconds: float
-    """How far the forecast looks; beyond, `replicas` is the demand at this distance."""
-    skill: float | None
-    """1 − loss ÷ loss of the last value, over recent steps; None while there is no evidence."""
-    judged: int
-    """Forecasts whose outcome is known: the evidence for the skill."""
-    need: NeedAhead | None = None
-    """Quantiles over the whole horizon; None where only one is known."""
-
-    @property
-    def weight(self) -> float:
-        """The forecast's share of the need, 0 to 1, continuous in skill and evidence."""
-        if self.skill is None:
-            return 0.0
-        evidence = (self.judged - SKILL_STEPS_MIN) / (EVIDENCE_FULL - SKILL_STEPS_MIN)
-        return min(max(1 - self.skill / SKILL_NONE, 0.0), 1.0) * min(max(evidence, 0.0), 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +73,6 @@ def shares(
         text = f"{running:,.0f} requests running, {capacity.requests:,.0f} a replica"
         found[Dimension.IN_FLIGHT] = Share(replicas=running / capacity.requests, text=text)
     return {dimension: share for dimension, share in found.items() if share is not None}
-
-
-def work_text(work: Work, prompt: float | None, generated: float | None) -> str:
-    """The tokens per second and how they make a load; `?` for what is not measured.
-
-    For example `1,500 prompt + 300 generated tokens/s (metadata, the larger of 1.50 and 0.94)`.
-    """
-    rates = ["?" if amount is None else f"{amount:,.0f}" for amount in (prompt, generated)]
-    return f"{rates[0]} prompt + {rates[1]} generated tokens/s ({work.reason(prompt, generated)})"
 
 
 def present(found: Mapping[Dimension, Share]) -> Step:

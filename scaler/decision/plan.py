@@ -29,16 +29,8 @@ from typing import assert_never
 
 from scaler.decision.backlog import Order, outstanding
 from scaler.decision.demand import Demand
-from scaler.decision.need import (
-    Outlook,
-    Step,
-    ahead,
-    burst,
-    present,
-    queue,
-    shares,
-    with_headroom,
-)
+from scaler.decision.need import Step, ahead, burst, present, queue, shares, with_headroom
+from scaler.decision.outlook import Outlook
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.schedule import IDLE_REPLICAS
 from scaler.decision.tolerance import tolerated

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scaler.decision.capacity import Work
-from scaler.decision.tracker import PLANNED, DemandSeries
+from scaler.decision.series import PLANNED, DemandSeries
 from scaler.forecast.record import DemandForecast
 
 

@@ -13,7 +13,7 @@ from itertools import accumulate
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import whole
 from scaler.decision.replica_forecast import replica_forecast
-from scaler.decision.tracker import PLANNED, DemandSeries
+from scaler.decision.series import PLANNED, DemandSeries
 from scaler.forecast.record import DemandForecast
 from scaler.forecast.running_maximum import MaximumForecast
 

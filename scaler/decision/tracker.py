@@ -7,41 +7,16 @@ the same forecasts, whatever the moments of their looks.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Protocol, assert_never
+from typing import Protocol
 
-import numpy as np
-
-from scaler.decision.capacity import ReplicaCapacity, Together, Work
+from scaler.decision.capacity import ReplicaCapacity
 from scaler.decision.clock_steps import ClockSteps, GapClosing, Relabelling
 from scaler.decision.demand import Demand, DemandState, demand_of
-from scaler.decision.need import Outlook, work_text
-from scaler.decision.schedule import NeedAhead
+from scaler.decision.outlook import Outlook, outlook_of
+from scaler.decision.series import LEADING_INDICATOR, PLANNED, DemandSeries, amount
 from scaler.errors import SourceError
-from scaler.forecast.record import DemandForecast, Skill
+from scaler.forecast.record import DemandForecast
 from scaler.signals import ESSENTIAL, Observation
-
-
-class DemandSeries(StrEnum):
-    """The series that can be forecast."""
-
-    PROMPT_TOKENS = "prompt_tokens"
-    GENERATED_TOKENS = "generated_tokens"
-    REQUESTS = "requests"
-    IN_FLIGHT = "in_flight"
-
-
-PLANNED = (DemandSeries.PROMPT_TOKENS, DemandSeries.GENERATED_TOKENS)
-"""Plans use these. The others are shown if the operator asks for them."""
-
-LEADING_INDICATOR = {
-    DemandSeries.PROMPT_TOKENS: DemandSeries.REQUESTS,
-    DemandSeries.GENERATED_TOKENS: DemandSeries.PROMPT_TOKENS,
-    DemandSeries.IN_FLIGHT: DemandSeries.REQUESTS,
-}
-"""The leading indicator of each series. Requests precede their prompt tokens, and prompts precede
-the tokens generated from them. In an engine that counts a request at its end the requests do not
-lead; their expert then loses its weight."""
 
 
 class Forecaster(Protocol):
@@ -255,123 +230,6 @@ class DemandTracker:
         self._clock_steps.remembered = list(state.clock_steps)
 
 
-def outlook_of(
-    forecasts: Mapping[DemandSeries, DemandForecast],
-    capacity: ReplicaCapacity,
-    *,
-    lead_seconds: float,
-    level: float,
-) -> Outlook | None:
-    """The quantile of work at the lead time, in replicas; None while nothing is forecast.
-
-    A series that was never measured is left out.
-
-    Where the two kinds of work are added, their quantiles are added too. That is at least the
-    quantile of the sum, and equal to it if both rise together.
-    """
-    known = {series: one for series, one in forecasts.items() if one.measured}
-    prompt, generated = (
-        known[series].at(horizon_seconds=lead_seconds, level=level) if series in known else None
-        for series in PLANNED
-    )
-    work = capacity.work.replicas(prompt, generated)
-    if work is None:
-        return None
-    parts = [
-        (per_token * amount, _skill_at(known[series], lead_seconds))
-        for per_token, amount, series in (
-            (capacity.work.prompt, prompt, DemandSeries.PROMPT_TOKENS),
-            (capacity.work.generated, generated, DemandSeries.GENERATED_TOKENS),
-        )
-        if amount is not None
-    ]
-    if capacity.work.together is Together.LARGER:
-        parts = [max(parts, key=lambda part: part[0])]
-    skill, judged = _together(parts)
-    return Outlook(
-        replicas=work,
-        text=work_text(capacity.work, prompt, generated),
-        reach_seconds=min(known[s].horizons_seconds[-1] for s in PLANNED if s in known),
-        skill=skill,
-        judged=judged,
-        need=_need_ahead(capacity.work, *(known.get(series) for series in PLANNED)),
-    )
-
-
-def _need_ahead(
-    work: Work, prompt: DemandForecast | None, generated: DemandForecast | None
-) -> NeedAhead:
-    """The quantiles of work at every horizon; those of two kinds are joined as in `outlook`."""
-    parts = [
-        (per_token, forecast)
-        for per_token, forecast in ((work.prompt, prompt), (work.generated, generated))
-        if forecast is not None
-    ]
-    grid = parts[0][1]  # all series of a workload have one grid
-    loads = [
-        np.array([[forecast.last_value] * len(grid.levels), *forecast.quantiles]) * per_token
-        for per_token, forecast in parts
-    ]
-    joined = (np.add if work.together is Together.SUM else np.maximum).reduce(loads)
-    return NeedAhead(
-        seconds=(0.0, *grid.horizons_seconds),
-        levels=grid.levels,
-        quantiles=tuple(map(tuple, joined.tolist())),
-    )
-
-
 def _mean(looks: Sequence[Demand], series: DemandSeries) -> float | None:
     measured = [value for look in looks if (value := amount(look, series)) is not None]
     return sum(measured) / len(measured) if measured else None
-
-
-def _together(parts: Sequence[tuple[float, Skill | None]]) -> tuple[float | None, int]:
-    """The mean skill of the parts, weighted by load, and the least evidence of any of them.
-
-    The skill is None where a part has no evidence yet.
-
-    Args:
-        parts: the load of each part and its skill.
-    """
-    total = sum(load for load, _ in parts)
-    loaded = [(load, skill) for load, skill in parts if load > 0 or total == 0]
-    judged = min(0 if skill is None else skill.judged for _, skill in loaded)
-    known = [(load, _better(skill)) for load, skill in loaded]
-    numbers = [(load, skill) for load, skill in known if skill is not None]
-    if len(numbers) < len(known):
-        return None, judged
-    if total == 0:
-        return min(skill for _, skill in numbers), judged
-    return sum(load * skill for load, skill in numbers) / total, judged
-
-
-def _skill_at(forecast: DemandForecast, lead_seconds: float) -> Skill | None:
-    """Skill at the first horizon that reaches the lead, else at the last one."""
-    reaching = [s for s in forecast.skill if s.horizon_seconds >= lead_seconds]
-    return next(iter(reaching[:1] or forecast.skill[-1:]), None)
-
-
-def _better(skill: Skill | None) -> float | None:
-    """The better of the last day's and the last week's.
-
-    One flash crowd dominates the loss of a day, and does not outweigh a week of better forecasts.
-    """
-    spans = () if skill is None else (skill.day, skill.week)
-    return max((span for span in spans if span is not None), default=None)
-
-
-def amount(demand: Demand | None, series: DemandSeries) -> float | None:
-    """The demand of one series, or None where it is not measured."""
-    if demand is None:
-        return None
-    match series:
-        case DemandSeries.PROMPT_TOKENS:
-            return demand.prompt_tokens
-        case DemandSeries.GENERATED_TOKENS:
-            return demand.generated_tokens
-        case DemandSeries.REQUESTS:
-            return demand.requests
-        case DemandSeries.IN_FLIGHT:
-            return demand.in_flight
-        case _:
-            assert_never(series)

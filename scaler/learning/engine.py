@@ -38,7 +38,8 @@ WINDOW_SECONDS: Final = 60.0
 """Over which sources take rates and latencies; a look adds the part that is new."""
 SETTLED_SECONDS: Final = 90.0
 """A new replica warms up and fills; a replica that goes takes its requests along. So long after
-the number of replicas changed, a look teaches nothing of the iteration."""
+the number of replicas changed, a look teaches nothing of the iteration, and of late requests only
+while a queue stands: what waited for the new replicas is late on them, too."""
 FIXED_SHARE_MAX: Final = 0.9
 """Of the ITL limit: an iteration with nothing to do that takes more leaves no room for work."""
 ITL_SECONDS_MIN: Final = 1e-4

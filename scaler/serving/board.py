@@ -73,6 +73,8 @@ class Board:
         self._full_until: dict[str, float] = {}
         """By namespace that is full: before this time no entry of it was silent for long enough.
         Looking through 1,000 for each object that is refused takes as long as an answer."""
+        self._all_full_until = -math.inf
+        """The same of the whole board."""
         self._new: dict[Reference, Entry] = {}
         self._forgotten: list[Reference] = []
         self._entries: dict[Reference, Entry] = {}
@@ -94,8 +96,12 @@ class Board:
         now = self._clock()
         entry = self._entries.get(reference)
         if entry is None:
+            is_edit = self._is_edit(reference, now)
+            if is_edit:
+                self._check_edits(reference.namespace)
             displaced = self._displaced(reference, now)
-            self._count_edit(reference, now)
+            if is_edit:
+                self._edits.add(reference.namespace)
             if displaced is not None:
                 self._forget(displaced.reference)
             entry = self._begun(reference, now)
@@ -166,7 +172,7 @@ class Board:
     def _forget(self, reference: Reference) -> None:
         del self._entries[reference]
         namespace, name = reference.namespace, reference.name
-        self._full_until.pop(namespace, None)
+        self._may_have_room(namespace)
         take_out(self._by_namespace, namespace, reference)
         take_out(self._by_object, (namespace, name), reference)
         if self._new.pop(reference, None) is None:
@@ -181,7 +187,7 @@ class Board:
         timed = TimedOutcome(outcome=outcome, read_at_seconds=now)
         entry = Entry(reference, trigger_spec, timed, now, self._clock, now, abstention=abstention)
         self._entries[reference] = self._new[reference] = entry
-        self._full_until.pop(reference.namespace, None)
+        self._may_have_room(reference.namespace)
         self._by_namespace[reference.namespace][reference] = entry
         self._by_object[reference.namespace, reference.name][reference] = entry
         self.arrived.set()
@@ -207,20 +213,27 @@ class Board:
         in_it = len(self._by_namespace.get(namespace, ()))
         return in_it >= most or len(self._entries) >= self._objects_max
 
-    def _count_edit(self, reference: Reference, now: float) -> None:
-        """Keep the edits of a namespace within their pace, if this new trigger is one.
+    def _may_have_room(self, namespace: str) -> None:
+        """Its entries change: look through them again."""
+        self._full_until.pop(namespace, None)
+        self._all_full_until = -math.inf
+
+    def _is_edit(self, reference: Reference, now: float) -> bool:
+        """Whether this new trigger is an edit.
 
         The first triggers of a new object are none: their number is limited. Those that displace
         others are, because these have no end.
+        """
+        same = self._by_object.get((reference.namespace, reference.name), {}).values()
+        known_since = min((entry.begun_at_seconds for entry in same), default=now)
+        return now - known_since > NEW_SECONDS or len(same) >= OF_OBJECT_MAX
+
+    def _check_edits(self, namespace: str) -> None:
+        """Keep the edits of a namespace within their pace.
 
         Raises:
             BoardFullError: the namespace had too many lately.
         """
-        namespace = reference.namespace
-        same = self._by_object.get((namespace, reference.name), {}).values()
-        known_since = min((entry.begun_at_seconds for entry in same), default=now)
-        if now - known_since <= NEW_SECONDS and len(same) < OF_OBJECT_MAX:
-            return
         wait_seconds = self._edits.wait_seconds(namespace)
         if wait_seconds > 0:
             exceeded(Limit.EDITS)
@@ -229,7 +242,6 @@ class Board:
                 f"edits a minute are read, the next in {math.ceil(wait_seconds)} s"
             )
             raise BoardFullError(message)
-        self._edits.add(namespace)
 
     def _displaced(self, reference: Reference, now: float) -> Entry | None:
         """The entry that a new one takes the place of; None where there is room beside all.
@@ -266,12 +278,14 @@ class Board:
         if len(self._entries) < self._objects_max:
             return None
         exceeded(Limit.TRIGGERS)
-        entries = self._entries.values()
-        oldest = min(entries, key=lambda entry: (not entry.adopted, entry.asked_at_seconds))
-        if not oldest.adopted and now - oldest.asked_at_seconds < SILENT_SECONDS:
-            message = (
-                f"{len(self._entries)} objects are known, the limit (limits.objectsMax) is "
-                f"{self._objects_max}: raise it, or shard by namespace"
-            )
-            raise BoardFullError(message)
-        return oldest
+        if now >= self._all_full_until:
+            entries = self._entries.values()
+            oldest = min(entries, key=lambda entry: (not entry.adopted, entry.asked_at_seconds))
+            if oldest.adopted or now - oldest.asked_at_seconds >= SILENT_SECONDS:
+                return oldest
+            self._all_full_until = oldest.asked_at_seconds + SILENT_SECONDS
+        message = (
+            f"{len(self._entries)} objects are known, the limit (limits.objectsMax) is "
+            f"{self._objects_max}: raise it, or shard by namespace"
+        )
+        raise BoardFullError(message)

@@ -13,9 +13,9 @@ from scaler.decision.answers import Reference
 from scaler.decision.demand import Demand
 from scaler.decision.joint import Part, joint_demand, joint_forecasts, joint_observation
 from scaler.decision.need import Step
+from scaler.decision.outlook import outlook_of
 from scaler.decision.parameters import PART_OF_MODEL, PlanParameters
 from scaler.decision.plan import PlanState, decidable, decide
-from scaler.decision.tracker import outlook_of
 from scaler.decision.variants import Variant, reason, split
 from scaler.evaluate import WorkloadPlan
 from scaler.signals import Signal

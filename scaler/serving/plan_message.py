@@ -14,7 +14,7 @@ from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import ReplicaPlan
 from scaler.decision.replica_forecast import replica_forecast
 from scaler.decision.running_maximum import running_maximum
-from scaler.decision.tracker import DemandSeries
+from scaler.decision.series import DemandSeries
 from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
 from scaler.forecast.running_maximum import MaximumForecast

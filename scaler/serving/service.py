@@ -103,9 +103,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         with self._timed("GetMetricSpec", context):
             await self._released.wait()
             await self._check_client(context)
-            if _fault_of(request) is None:
-                with suppress(BoardFullError):
-                    self._board.ask(_reference(request))
+            _ = self._known(request)
             return self._spec
 
     @override
@@ -180,7 +178,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     async def StreamMetricSpec(
         self, request: pb.ScaledObjectRef, context: Context
     ) -> AsyncIterator[pb.GetMetricSpecResponse]:
-        """Send the spec, which never changes, and stay open.
+        """Send the spec, which never changes, and stay open. Makes a new object known, too.
 
         KEDA prefers the streamed spec to a call of `GetMetricSpec`, so an HPA keeps its metric
         while Foresail restarts.
@@ -235,11 +233,12 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     async def _stream(
         self, method: str, request: pb.ScaledObjectRef, context: Context
     ) -> AsyncIterator[StreamLifetime]:
-        peer, subject = context.peer(), (method, _subject_of(request))
+        about = self._known(request) or request.namespace[:NAME_CHARACTERS_MAX]
+        peer, subject = context.peer(), (method, about)
         try:
             lifetime = self._lifetimes.begin(peer, subject)
         except TooManyStreamsError as error:
-            exceeded(Limit.STREAMS)
+            exceeded(error.limit)
             await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         self._metrics.streams.labels(method).inc()
         try:
@@ -267,6 +266,13 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
             return self._board.ask(_reference(reference))
         except BoardFullError as error:
             return await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+
+    def _known(self, request: pb.ScaledObjectRef) -> Reference | None:
+        """The object, known from now on; None = it cannot be."""
+        if _fault_of(request) is None:
+            with suppress(BoardFullError):
+                return self._board.ask(_reference(request)).reference
+        return None
 
     async def _reply(self, entry: Entry, reply: Reply, context: Context) -> Answer | Abstention:
         match reply:
@@ -301,14 +307,6 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
 
 def _reference(request: pb.ScaledObjectRef) -> Reference:
     return Reference.of(request.namespace, request.name, request.scalerMetadata)
-
-
-def _subject_of(request: pb.ScaledObjectRef) -> Reference:
-    """What a stream is about; of a reference with a fault little is kept."""
-    if _fault_of(request) is None:
-        return _reference(request)
-    most = NAME_CHARACTERS_MAX
-    return Reference.of(request.namespace[:most], request.name[:most], {})
 
 
 def _fault_of(request: pb.ScaledObjectRef) -> str | None:

@@ -9,7 +9,8 @@ streams in between moves KEDA to a new connection, and so to new replicas.
 
 import asyncio
 import random
-from collections.abc import Hashable
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,11 +24,18 @@ _EARLIEST, _LATEST = 1.15, 1.25
 
 OF_SUBJECT_MAX: Final = 4
 """Streams about one subject. KEDA has one of each trigger and method, and a second one while a
-connection that broke is not noticed yet. Each takes 26 KiB, most of them gRPC's own."""
+connection that broke is not noticed yet."""
+_NOT_ENDED_MAX: Final = 2 * OF_SUBJECT_MAX
+"""Streams about one subject of one address, with those that were told to end. A client that takes
+no data keeps these open."""
 
 
 class TooManyStreamsError(ForesailError):
-    """One peer holds as many streams as the limit allows."""
+    """One peer holds as many streams as a limit allows."""
+
+    def __init__(self, message: str, limit: Limit) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +44,8 @@ class StreamLifetime:
 
     deadline_seconds: float
     """Of the event loop's clock."""
+    address: str
+    """Of its peer."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     told_to_end: bool = False
 
@@ -71,35 +81,42 @@ class StreamLifetimes:
         self._per_peer_max = per_peer_max
         self._peers: dict[str, _Peer] = {}
         self._of_subjects: dict[Hashable, list[StreamLifetime]] = {}
-        """The oldest first."""
+        """All that have not ended, the oldest first."""
         self._draining = False
 
     def begin(self, peer_name: str, subject: Hashable) -> StreamLifetime:
-        """A new stream of this peer; beyond `OF_SUBJECT_MAX` of its subject the oldest one ends.
+        """A new stream of this peer; beyond `OF_SUBJECT_MAX` of its subject one is told to end.
+
+        It is the oldest one of the address that has the most of them, so that who opens many ends
+        its own, and not those of KEDA.
 
         Args:
+            peer_name: its address and port, as gRPC writes them.
             subject: what it is about.
 
         Raises:
-            TooManyStreamsError: the peer is at its limit.
+            TooManyStreamsError: the peer is at its limit, or has streams of this subject that do
+                not end.
         """
         now = asyncio.get_running_loop().time()
         self._forget_closed(now)
         peer = self._peers.setdefault(peer_name, _Peer(now))
         if len(peer.lifetimes) >= self._per_peer_max:
             message = f"{len(peer.lifetimes)} streams are open on one connection, the limit"
-            raise TooManyStreamsError(message)
+            raise TooManyStreamsError(message, Limit.STREAMS)
+        address = peer_name.rpartition(":")[0]
+        of_subject = self._of_subjects.get(subject, [])
+        if sum(one.address == address for one in of_subject) >= _NOT_ENDED_MAX:
+            message = f"{_NOT_ENDED_MAX} streams of one trigger and method do not end: read them"
+            raise TooManyStreamsError(message, Limit.TRIGGER_STREAMS)
         if now > peer.first_seen_seconds + _LATEST * CONNECTION_AGE_SECONDS:
             peer.first_seen_seconds = now  # gRPC did not end this connection at its age
         age = random.uniform(_EARLIEST, _LATEST) * CONNECTION_AGE_SECONDS  # noqa: S311 spread only
-        lifetime = StreamLifetime(peer.first_seen_seconds + age, told_to_end=self._draining)
+        deadline = peer.first_seen_seconds + age
+        lifetime = StreamLifetime(deadline, address, told_to_end=self._draining)
         peer.lifetimes.add(lifetime)
-        of_subject = self._of_subjects.setdefault(subject, [])
-        of_subject.append(lifetime)
-        if len(of_subject) > OF_SUBJECT_MAX:
-            exceeded(Limit.TRIGGER_STREAMS)
-            of_subject[0].end()
-            del of_subject[0]
+        self._of_subjects[subject] = [*of_subject, lifetime]
+        _end_one_beyond([one for one in self._of_subjects[subject] if not one.told_to_end])
         return lifetime
 
     def end(self, peer_name: str, subject: Hashable, lifetime: StreamLifetime) -> None:
@@ -130,3 +147,12 @@ class StreamLifetimes:
             if not peer.lifetimes and now - peer.first_seen_seconds > gone
         ]:
             del self._peers[name]
+
+
+def _end_one_beyond(going_on: Sequence[StreamLifetime]) -> None:
+    """Tell one of a subject's streams to end, if they are too many."""
+    if len(going_on) > OF_SUBJECT_MAX:
+        exceeded(Limit.TRIGGER_STREAMS)
+        counts = Counter(one.address for one in going_on)
+        most = max(counts.values())
+        next(one for one in going_on if counts[one.address] == most).end()

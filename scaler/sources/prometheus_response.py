@@ -26,7 +26,8 @@ VALUES_MAX: Final = 2_500_000
 """In one answer: 500 pods with 110 series each and 8 samples of each have 2 million."""
 LARGE_BYTES: Final = 2**20
 LARGE_TURNS: Final = Turns()
-"""Held while a large answer is unpacked and made into objects: they take several times its size."""
+"""Held while a large answer is unpacked, made into objects and read: they take several times its
+size. Given back before the next request of the same read, whose source may take its time."""
 
 
 class NoAnswerError(Exception):
@@ -76,6 +77,12 @@ class Read:
         if not LARGE_TURNS.take(self.namespace, seconds_max=max(0.0, seconds)):
             raise TimeoutError("other large answers were read until the limit")
         self.holds_large = True
+
+    def end_turn(self) -> None:
+        """Let others be at work on large answers."""
+        if self.holds_large:
+            self.holds_large = False
+            LARGE_TURNS.give_back()
 
 
 CURRENT_READ: Final[contextvars.ContextVar[Read]] = contextvars.ContextVar("read")

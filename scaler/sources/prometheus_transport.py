@@ -34,7 +34,6 @@ from scaler.sources.packing import ENCODING, unpacked
 from scaler.sources.prometheus_response import (
     CURRENT_READ,
     LARGE_BYTES,
-    LARGE_TURNS,
     NoAnswerError,
     Read,
     Response,
@@ -89,6 +88,7 @@ class Transport(BaseAdapter):
             NoAnswerError: the answer exceeds a limit, or the source is closed.
         """
         read = CURRENT_READ.get()
+        read.end_turn()
         try:
             coroutine = self._answer(request, read)
             response = asyncio.run_coroutine_threadsafe(coroutine, read.loop).result()
@@ -124,8 +124,7 @@ class Transport(BaseAdapter):
                 self._held_bytes -= read.held_bytes
             if read.shared_bytes:
                 HELD.give_back(self._owner, read.shared_bytes)
-            if read.holds_large:
-                LARGE_TURNS.give_back()
+            read.end_turn()
             if in_vain:
                 spent, now = time.thread_time() - begun, read.loop.time()
                 self._refused_time.add(read.namespace, spent, read.received_bytes, now_seconds=now)

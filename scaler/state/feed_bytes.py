@@ -4,7 +4,8 @@ import math
 from typing import Final
 
 from scaler.decision.demand import Demand, DemandState, Mix
-from scaler.decision.tracker import DemandSeries, TrackerState
+from scaler.decision.series import DemandSeries
+from scaler.decision.tracker import TrackerState
 from scaler.rpc.foresail.v1 import state_pb2 as pb
 from scaler.state.messages import begun, learned, opened, optional, unknown_of
 from scaler.state.records import FeedState, RefusalReason, StateRefusedError

@@ -15,7 +15,8 @@ from enum import StrEnum
 from scaler.decision.answers import Answer, Reference
 from scaler.decision.demand import Mix
 from scaler.decision.plan import PlanState, ReplicaPlan
-from scaler.decision.tracker import DemandSeries, TrackerState, amount
+from scaler.decision.series import DemandSeries, amount
+from scaler.decision.tracker import TrackerState
 from scaler.errors import ForesailError
 
 CLOCK_SECONDS_MAX = 60.0

@@ -12,7 +12,8 @@ from scaler.decision.demand import Demand
 from scaler.decision.need import Step
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import ReplicaPlan
-from scaler.decision.tracker import DemandSeries, PollResult
+from scaler.decision.series import DemandSeries
+from scaler.decision.tracker import PollResult
 from scaler.evaluate import CycleState, WorkloadPlan
 from scaler.forecast.record import DemandForecast, Skill
 from scaler.rpc.foresail.v1 import plans_pb2 as pb

@@ -16,7 +16,9 @@ from scaler.serving.streams import (
     CONNECTION_AGE_SECONDS,
     CONNECTION_GRACE_SECONDS,
     OF_SUBJECT_MAX,
+    StreamLifetime,
     StreamLifetimes,
+    TooManyStreamsError,
 )
 from tests.contracts.served import Served, answer
 
@@ -187,15 +189,94 @@ async def test_of_many_streams_of_one_trigger_the_oldest_ends_with_ok(
         assert served.lifetimes.open() == OF_SUBJECT_MAX + 1
 
 
+@real_time
+async def test_streams_about_objects_that_cannot_be_known_share_the_places_of_one(
+    served: Served,
+) -> None:
+    for n in range(3):
+        served.entry(f"known-{n}")  # all that the board has room for
+    own = (("grpc.use_local_subchannel_pool", 1),)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{served.port}", options=own) as channel:
+        known = pb_grpc.ExternalScalerStub(channel).StreamMetricSpec(served.reference("known-0"))
+        first = served.keda.StreamMetricSpec(served.reference("new-0"))
+        assert await known.read() != END
+        assert await first.read() != END
+        others = [
+            stub.StreamMetricSpec(served.reference(name))
+            for stub, name in (
+                (served.keda, "new-1"),
+                (served.keda, "new-2"),
+                (served.keda, "x" * 300),
+                (pb_grpc.ExternalScalerStub(channel), "y" * 300),
+            )
+        ]
+        for other in others:
+            assert await other.read() != END
+
+        async with asyncio.timeout(60):
+            assert await first.read() == END
+        assert served.lifetimes.open() == OF_SUBJECT_MAX + 1
+
+
+@real_time
+async def test_an_object_is_known_from_its_stream_of_the_spec_on(served: Served) -> None:
+    assert await served.keda.StreamMetricSpec(served.reference()).read() != END
+
+    assert [entry.reference.name for entry in served.board] == ["llama"]
+
+
+class Opener:
+    """Opens streams about one subject without end; each that is told to end does."""
+
+    def __init__(self, lifetimes: StreamLifetimes, subject: str) -> None:
+        self._lifetimes = lifetimes
+        self._subject = subject
+        self.going_on: list[tuple[str, StreamLifetime]] = []
+
+    def open(self, peer: str) -> StreamLifetime:
+        opened = self._lifetimes.begin(peer, self._subject)
+        for one_peer, one in self.going_on:
+            if one.over():
+                self._lifetimes.end(one_peer, self._subject, one)
+        self.going_on = [one for one in self.going_on if not one[1].over()] + [(peer, opened)]
+        return opened
+
+
 async def test_streams_of_one_subject_end_none_of_another() -> None:
     lifetimes = StreamLifetimes(per_peer_max=10_000)
-    other = lifetimes.begin("peer", "other")
-    of_one = [lifetimes.begin("peer", "one") for _ in range(1000)]
+    other, opener = lifetimes.begin("peer", "other"), Opener(lifetimes, "one")
+    opened = [opener.open("peer") for _ in range(1000)]
 
     assert not other.over()
-    assert [one.over() for one in of_one] == [True] * (1000 - OF_SUBJECT_MAX) + [False] * (
+    assert [one.over() for one in opened] == [True] * (1000 - OF_SUBJECT_MAX) + [False] * (
         OF_SUBJECT_MAX
     )
+
+
+async def test_who_opens_many_streams_about_a_trigger_ends_its_own_and_none_of_kedas() -> None:
+    opener = Opener(StreamLifetimes(per_peer_max=100), "one")
+    broken, of_keda = opener.open("ipv4:10.0.0.1:4711"), opener.open("ipv4:10.0.0.1:4712")
+    for port in range(1000, 1100):
+        opener.open(f"ipv4:10.0.0.66:{port}")
+
+    assert not broken.over()
+    assert not of_keda.over()
+    assert len(opener.going_on) == OF_SUBJECT_MAX
+
+
+async def test_an_address_whose_streams_do_not_end_gets_no_more_about_the_same_trigger() -> None:
+    lifetimes = StreamLifetimes(per_peer_max=100)
+    opened = [lifetimes.begin("ipv4:10.0.0.66:1000", "one") for _ in range(2 * OF_SUBJECT_MAX)]
+    assert [one.over() for one in opened] == [True] * OF_SUBJECT_MAX + [False] * OF_SUBJECT_MAX
+
+    with pytest.raises(TooManyStreamsError, match="do not end") as raised:
+        lifetimes.begin("ipv4:10.0.0.66:1001", "one")
+    assert raised.value.limit is Limit.TRIGGER_STREAMS
+    lifetimes.begin("ipv4:10.0.0.66:1001", "other")
+    lifetimes.begin("ipv4:10.0.0.1:4711", "one")
+
+    lifetimes.end("ipv4:10.0.0.66:1000", "one", opened[0])
+    lifetimes.begin("ipv4:10.0.0.66:1001", "one")
 
 
 async def test_a_stream_ends_after_its_connection_was_told_to_go_and_before_it_is_cut() -> None:

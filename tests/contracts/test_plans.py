@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from foresail.serve import planner_process
 from scaler.decision.answers import Reference, Refusal, RefusalCode, TimedOutcome
-from scaler.decision.tracker import DemandSeries
+from scaler.decision.series import DemandSeries
 from scaler.errors import SourceUnavailableError
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.rpc.foresail.v1 import plans_pb2_grpc as pb_grpc

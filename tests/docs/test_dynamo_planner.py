@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from scaler.decision.demand import Demand
-from scaler.decision.tracker import DemandSeries
+from scaler.decision.series import DemandSeries
 from tests.contracts.plan_readers import START, PlansSite, forecast, named, status
 from tests.docs.snippets import ROOT, Kind, Snippet, snippets
 

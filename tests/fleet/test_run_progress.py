@@ -41,6 +41,18 @@ def test_a_run_that_begins_again_at_step_0_goes_on_at_the_pace_of_before() -> No
     assert (told.done, told.ends_at_seconds) == (0.0, pytest.approx(START + 103 * 60))
 
 
+def test_a_run_that_begins_again_at_step_0_meets_all_its_pauses_again() -> None:
+    # 100 steps in 100 s, then a pause of 1,000 s; nine times, and back at step 0 at 10,000 s.
+    points = [
+        Point(at_seconds=START + step + 1000 * (max(step - 1, 0) // 100), done=float(step))
+        for step in range(0, 902, 1)
+    ]
+    again = Point(at_seconds=START + 10_000, done=0.0)
+    told = progress([*points, again], START + 10_000)
+    # 1,000 steps and ten pauses from there; the last may come at the end or not.
+    assert told.ends_at_seconds == pytest.approx(START + 10_000 + 1000 + 10_000, abs=1100)
+
+
 def test_pauses_without_a_distance_between_them_tell_no_end() -> None:
     # Two pauses of an hour, 1e-306 steps apart; the next ones cannot be counted.
     seconds = [0, 1, 2, 3, 3603, 7203]

@@ -132,21 +132,20 @@ def test_where_steps_follow_each_other_closely_changes_are_counted_from_the_newe
     assert above[2] - at[2] == pytest.approx(4.0, rel=0.1)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_to_foresee_bursts_that_are_rarer_than_one_minute_in_ten_is_a_skill(seed):
+def test_to_foresee_bursts_that_are_rarer_than_one_minute_in_ten_is_a_skill():
     # At one half hour of five demand is five times as high for eight minutes: 5 % of all minutes.
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(2)
     forecaster = Forecaster(signal="prompt_tokens", step_seconds=MINUTE, horizons_seconds=[300.0])
     burst = 0
-    for minute in range(600):
+    for minute in range(24 * 60):
         if minute % 30 == 1 and random.random() < 0.2:
             burst = 8
         usual = 100.0 * (1 + 0.03 * random.standard_normal())
         forecaster.update(minute * MINUTE, usual * (5 if burst > 0 else 1))
         burst -= 1
     [skill] = forecaster.forecast().skill
-    # By the .9 quantile alone it is -13 % with two of these seeds.
-    assert skill.day > -0.05
+    # By the .9 quantile alone it is -9 %.
+    assert skill.day > 0.05
 
 
 def plain_level(values, at, weight):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,14 +14,16 @@ from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
+from foresail.ports.open_connections import PortLimits
 from foresail.ports.request_pace import RequestPace
+from foresail.ports.sites import Sites
 from foresail.serve.exported import WorkloadCollector, WorkloadSnapshot
 from foresail.serve.http import FrontState, Pages
 from foresail.serve.pace import planning_settings
 from foresail.settings.cycle import CycleSettings
 from scaler.decision.answers import Reference
 from scaler.errors import SourceUnavailableError
-from scaler.limits import Limit
+from scaler.limits import COUNTS, Limit
 from scaler.serving.board import Board
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding, WorkloadStatus
@@ -30,6 +32,7 @@ from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
 from scaler.trigger import TriggerSpec
 from scaler.trigger_parsing import AllowedOptions, parse
+from tests.foresail.http_clients import Clients
 from tests.scaler.fakes import binding
 
 ALLOWED = AllowedOptions(
@@ -251,6 +254,31 @@ async def test_health_asked_without_end_is_told_half_a_second_late_and_others_at
 
     # At once 50, then 10 a second; and one of each connection every half a second.
     assert answered <= 50 + (10 + 200 / 0.5) * (loop.time() - begun)
+
+
+@pytest.mark.looptime(False)  # sockets need real time
+@pytest.mark.parametrize("path", ["/healthz", "/metrics"])
+async def test_answers_that_are_held_back_keep_no_kubelet_of_the_same_address_out(
+    path: str,
+) -> None:
+    pages = replace(Site({}).pages, pace=RequestPace(a_second=1, at_once=1))
+    for pace in (pages.pace, pages.health_pace):
+        pace.charge("127.0.0.1", 1e9)
+    beyond = COUNTS.snapshot().get(Limit.REQUESTS, 0)
+    async with AsyncExitStack() as ends, Sites(PortLimits(connections=2)) as sites:
+        clients = Clients(await sites.add(pages.application(), "127.0.0.1:0"))
+        ends.push_async_callback(clients.close)
+        flood = [await clients.connect() for _ in range(2)]
+        for one in flood:
+            one.writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        while COUNTS.snapshot().get(Limit.REQUESTS, 0) < beyond + 2:
+            await asyncio.sleep(0.001)
+
+        kubelet = await clients.connect()
+        kubelet.writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        async with asyncio.timeout(60):
+            assert "200 OK" in await kubelet.answer()
+            assert await flood[0].is_closed()
 
 
 async def test_a_request_beyond_the_pace_is_told_so_and_when_to_come_again() -> None:

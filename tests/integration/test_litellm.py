@@ -13,7 +13,8 @@ from fleet.spend import Client, Spend
 from foresail.serve.wiring import Sources
 from foresail.settings.file import Settings
 from scaler.decision.answers import Reference
-from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.decision.series import DemandSeries
+from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.errors import SourceMisconfiguredError
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation, Signal

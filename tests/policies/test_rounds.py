@@ -3,7 +3,13 @@
 import pytest
 
 from policies.planning.demand import STEP_SECONDS
-from policies.rounds import ROUND_SECONDS, URGENT_SECONDS, RoundTimes
+from policies.rounds import (
+    RANK_REST,
+    RANK_SECONDS,
+    ROUND_SECONDS,
+    URGENT_SECONDS,
+    RoundTimes,
+)
 
 
 def begun(at: float) -> RoundTimes:
@@ -80,3 +86,47 @@ def test_a_timer_that_ends_a_moment_too_early_is_in_time() -> None:
     assert times.due_seconds > 200
     times.begun(220 - 1e-9, 120 - 1e-9)
     assert times.due_seconds > 300
+
+
+def test_pods_are_ranked_anew_a_while_after_the_last_round_however_many_leave() -> None:
+    times = begun(100.0)
+    for at in (101.0, 103.0, 104.0):
+        times.ranking_changed(at)
+    assert times.due_seconds == 100 + RANK_SECONDS
+    times.begun(115.0, 15.0)
+    assert times.due_seconds == 100 + ROUND_SECONDS
+
+
+def test_pods_that_leave_long_after_a_round_are_ranked_anew_at_once() -> None:
+    times = begun(100.0)
+    times.ranking_changed(161.0)
+    assert times.due_seconds == 161
+
+
+def test_any_round_ranks_pods_anew_but_not_by_what_happens_after_it() -> None:
+    times = begun(100.0)
+    times.ranking_changed(101.0)
+    times.ask(106.0, 101.0)
+    times.begun(106.0, 6.0)
+    assert times.due_seconds == 100 + ROUND_SECONDS
+    times.ranking_changed(107.0)
+    times.ranking_changed(109.0)
+    times.begun(108.0, 8.0)
+    assert times.due_seconds == 108 + RANK_SECONDS
+
+
+def test_rounds_that_only_rank_pods_take_a_twentieth_of_the_time_at_most() -> None:
+    times = RoundTimes()
+    times.begun(100.0, 0.0, took_seconds=1.6)
+    times.ranking_changed(101.0)
+    assert times.due_seconds == 100 + 1.6 * RANK_REST
+    assert 1.6 / (times.due_seconds - 100) <= 0.05
+
+
+def test_a_long_round_moves_neither_the_regular_one_nor_what_is_asked_for() -> None:
+    times = RoundTimes()
+    times.begun(100.0, 0.0, took_seconds=20.0)
+    times.ranking_changed(101.0)
+    assert times.due_seconds == 100 + ROUND_SECONDS
+    times.ask(130.0, 101.0)
+    assert times.due_seconds == 130

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from scaler.assembly import Assembly
 from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.decision.parameters import PlanParameters, parameters_of
-from scaler.decision.tracker import DemandSeries, DemandTracker
+from scaler.decision.series import DemandSeries
+from scaler.decision.tracker import DemandTracker
 from scaler.feed_key import FeedKey
 from scaler.forecast.record import DemandForecast
 from scaler.learning.engine import EngineLearner

@@ -1,6 +1,7 @@
 """The board: what a question finds there, how long it stands, and what is forgotten."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import pytest
 
@@ -357,25 +358,59 @@ def test_a_namespace_takes_no_more_than_its_share_of_the_board(
     assert Limit.NAMESPACE_TRIGGERS in limits_exceeded()
 
 
-def test_objects_that_a_full_namespace_refuses_cost_no_look_at_all_that_it_has(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
+    """Entries that the board looked through for the oldest, each as often as it did."""
+    found: list[Entry] = []
+
+    def noted(entries: Iterable[Any], **options: Any) -> Any:
+        looked_at = list(entries)
+        if "key" in options:
+            found.extend(looked_at)
+        return min(looked_at, **options)
+
+    monkeypatch.setattr(board, "min", noted, raising=False)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("objects_max", "of_namespace_max"),
+    [pytest.param(1000, 100, id="namespace"), pytest.param(100, 1000, id="board")],
+)
+def test_objects_that_a_full_namespace_or_board_refuses_cost_no_look_at_all_that_it_has(
+    compared: list[Entry], objects_max: int, of_namespace_max: int
 ) -> None:
-    desk = Desk(objects_max=1000, of_namespace_max=100)
+    desk = Desk(objects_max=objects_max, of_namespace_max=of_namespace_max)
     for n in range(100):
         desk.ask(f"a-{n}")
-    compared = 0
-
-    def counted(entries: Iterable[Entry], key: Callable[[Entry], float]) -> Entry:
-        nonlocal compared
-        found = list(entries)
-        compared += len(found)
-        return min(found, key=key)
-
-    monkeypatch.setattr(board, "min", counted, raising=False)
     for n in range(1000):
         with pytest.raises(BoardFullError):
             desk.ask(f"b-{n}")
-    assert compared == 100
+
+    assert len(compared) == 100
+
+
+def test_an_edit_that_is_refused_for_its_pace_costs_no_look_at_the_others(
+    compared: list[Entry],
+) -> None:
+    desk = Desk(objects_max=1000, of_namespace_max=40)
+    desk.ask("silent")
+    for trigger in range(OF_OBJECT_MAX):
+        desk.ask("edited", hold=f"{trigger}s")
+    for n in range(40 - 1 - OF_OBJECT_MAX):
+        desk.ask(f"a-{n}")
+    desk.now += SUPERSEDED_SECONDS
+    while True:
+        try:
+            desk.ask("edited", hold=f"{100 + len(compared)}s")
+        except BoardFullError:
+            break
+    compared.clear()
+
+    for n in range(10):
+        with pytest.raises(BoardFullError, match="edited without end"):
+            desk.ask("a-0", hold=f"{n}s")
+    assert not compared
 
 
 def test_a_full_namespace_makes_room_as_soon_as_one_is_silent_for_long() -> None:
@@ -504,6 +539,20 @@ def test_a_full_board_refuses_a_new_object_and_keeps_the_known_ones(
     assert desk.names() == {"a", "b"}
     desk.ask("a")
     assert Limit.TRIGGERS in limits_exceeded()
+
+
+def test_a_full_board_makes_room_as_soon_as_one_is_silent_for_long() -> None:
+    desk = Desk(objects_max=2)
+    desk.ask("a")
+    desk.now += 10
+    desk.ask("b")
+    desk.now += SILENT_SECONDS - 11  # a second is left of the time of `a`
+    with pytest.raises(BoardFullError):
+        desk.ask("c")
+
+    desk.now += 1
+    desk.ask("c")
+    assert desk.names() == {"b", "c"}
 
 
 def test_a_full_board_drops_the_object_that_was_silent_longest() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from scaler.decision.clock_steps import Change, ClockSteps, GapClosing, Relabelling
-from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.decision.series import DemandSeries
+from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.forecast.forecaster import Forecaster
 from scaler.signals import Observation, Signal, Value
 

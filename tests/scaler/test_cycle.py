@@ -16,7 +16,8 @@ from foresail.settings.cycle import CycleSettings
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.demand import Demand
 from scaler.decision.plan import ReplicaPlan
-from scaler.decision.tracker import PLANNED, DemandSeries, DemandTracker
+from scaler.decision.series import PLANNED, DemandSeries
+from scaler.decision.tracker import DemandTracker
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.feed_key import FeedKey
 from scaler.limits import Limit

@@ -6,7 +6,8 @@ import pytest
 
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode
 from scaler.decision.parameters import Tuning
-from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.decision.series import DemandSeries
+from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.evaluate import CycleState, evaluate
 from scaler.learning.shadows.choice import Choice, Verdict

@@ -6,7 +6,7 @@ import pytest
 
 from scaler.decision.demand import Demand
 from scaler.decision.joint import Part, joint_demand, joint_forecasts, joint_observation
-from scaler.decision.tracker import DemandSeries
+from scaler.decision.series import DemandSeries
 from scaler.forecast.record import DemandForecast, Skill
 from scaler.signals import Absent, Observation, Reading, Signal, Value
 

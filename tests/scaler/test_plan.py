@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scaler.decision.backlog import Order
 from scaler.decision.demand import Demand
-from scaler.decision.need import Outlook
+from scaler.decision.outlook import Outlook
 from scaler.decision.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.signals import Absent, Observation, Reading, Signal, Value
 from scaler.trigger import Mode

@@ -6,7 +6,7 @@ import pytest
 
 from scaler.decision.backlog import Order
 from scaler.decision.demand import Demand
-from scaler.decision.need import Outlook
+from scaler.decision.outlook import Outlook
 from scaler.decision.parameters import parameters_of
 from scaler.decision.plan import PlanState, ReplicaPlan, decide
 from scaler.decision.schedule import NeedAhead

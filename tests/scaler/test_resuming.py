@@ -14,7 +14,8 @@ from foresail.settings.cycle import CycleSettings
 from scaler.decision.answers import Answer, Reference, TimedOutcome
 from scaler.decision.objective import Objective
 from scaler.decision.plan import PlanState, ReplicaPlan
-from scaler.decision.tracker import PLANNED, TrackerState
+from scaler.decision.series import PLANNED
+from scaler.decision.tracker import TrackerState
 from scaler.errors import SourceUnavailableError
 from scaler.learning import engine_bytes, lead_bytes
 from scaler.learning.engine import EngineLearner

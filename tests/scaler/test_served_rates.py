@@ -8,8 +8,9 @@ import pytest
 from scaler.decision.answers import Reference
 from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.decision.objective import Objective
+from scaler.decision.series import DemandSeries
 from scaler.decision.served_rates import ServedRates
-from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.evaluate import CycleState
 from scaler.feed_key import FeedKey
 from scaler.learning.engine import EngineLearner

@@ -21,6 +21,8 @@ class Stub:
     headers: dict[str, str] = field(default_factory=dict)
     lookups: str = json.dumps({"status": "success", "data": []})
     lookup_status: int = 200
+    lookup_released: asyncio.Event | None = None
+    """Until it is set, no look-up is answered."""
     delay_seconds: float = 0.0
     drips: bool = False
     drip: bytes = b" "
@@ -50,6 +52,8 @@ class Stub:
         if self.released is not None:
             return await self._held(request, self.released)
         if request.path.startswith("/api/v1/label"):
+            if self.lookup_released is not None:
+                await self.lookup_released.wait()
             return web.Response(text=self.lookups, status=self.lookup_status)
         return web.Response(text=self.body, status=self.status, headers=self.headers)
 

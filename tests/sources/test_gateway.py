@@ -6,7 +6,8 @@ from aiohttp import web
 from foresail.serve.wiring import Sources
 from foresail.settings.file import Settings
 from scaler.decision.answers import Reference
-from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.decision.series import DemandSeries
+from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.errors import MetadataError, SourceError, SourceUnavailableError
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 from scaler.sources.beside import WAIT_SECONDS

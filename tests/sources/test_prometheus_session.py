@@ -484,6 +484,20 @@ async def test_of_answers_that_unpack_to_many_bytes_one_is_unpacked_at_a_time(
     assert [one.value(Signal.WAITING) for one in found] == [9, 9]
 
 
+async def test_a_source_that_drips_after_a_large_answer_holds_no_large_answer_of_others_up(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    stub.body = '{"data":{"result":[]}}' + " " * 2**21
+    stub.lookup_released = asyncio.Event()
+    reading = asyncio.create_task(feed_of(stub.url, timeout_seconds=60).observe(now_seconds=100))
+    while len(stub.asked) < 2:  # the query and, as it had no samples, a look-up for a hint
+        await asyncio.sleep(0.01)
+
+    assert not LARGE_TURNS.is_held()
+    stub.lookup_released.set()
+    await reading
+
+
 async def test_sources_of_one_tenant_take_no_memory_from_the_answers_of_others(
     stub: Stub, feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
 ) -> None:

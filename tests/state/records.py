@@ -7,7 +7,8 @@ from scaler.decision.backlog import Order
 from scaler.decision.demand import Demand, DemandState, Mix
 from scaler.decision.need import Step
 from scaler.decision.plan import PlanState, ReplicaPlan
-from scaler.decision.tracker import DemandSeries, TrackerState
+from scaler.decision.series import DemandSeries
+from scaler.decision.tracker import TrackerState
 from scaler.state.records import FeedState, Learned, WorkloadState
 from scaler.trigger import REPLICAS_MAX
 

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.decision.series import DemandSeries
+from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.forecast.forecaster import Forecaster
 from scaler.signals import Observation, Signal, Value
 from scaler.state.feed_bytes import decode_feed, encode_feed

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from scaler.decision.need import Outlook
+from scaler.decision.outlook import Outlook
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.schedule import IDLE_REPLICAS
 from scaler.learning.estimates import Setting

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scaler.decision.need import BURST_WAIT_SECONDS, DRAIN_SECONDS, Outlook
+from scaler.decision.need import BURST_WAIT_SECONDS, DRAIN_SECONDS
+from scaler.decision.outlook import Outlook
 from scaler.decision.schedule import cheapest_of_each
 from scaler.learning.shadows.settings import Floats, SettingArrays
 

@@ -142,6 +142,30 @@ async def test_a_node_that_became_empty_is_looked_at_when_it_may_be_tainted_and_
         assert SETTLE_SECONDS <= one.executor.seconds[-1] - seen <= SETTLE_SECONDS + 2
 
 
+@pytest.mark.parametrize(
+    ("takes", "rounds"),
+    [
+        pytest.param(0.0, [20, 35, 50, 65], id="15 s apart"),
+        pytest.param(2.0, [40], id="a twentieth of the time, from begin to begin"),
+    ],
+)
+async def test_pods_that_leave_a_node_to_others_call_for_rounds_that_are_not_too_close(
+    takes: float, rounds: list[float]
+) -> None:
+    objects = two_nodes()
+    objects[Kind.POD] = [pod(f"x-{at}", 1, "a", **CHATS) for at in range(8)]
+    async with stage() as one:
+        one.executor.takes_seconds = takes
+        one.show_all(objects)
+        one.say(acting())
+        await asyncio.sleep(20)
+        first = one.executor.seconds[0] - takes
+        for at in range(7):
+            one.drop(Kind.POD, f"llm/x-{at}")
+            await asyncio.sleep(7)
+        assert [round(end - takes - first) for end in one.executor.seconds[1:]] == rounds
+
+
 async def test_a_pod_that_waits_no_longer_is_seen_after_a_while_and_not_at_once() -> None:
     """The pod that takes its place may wait in a moment: its start must not be called off."""
     async with stage() as one:

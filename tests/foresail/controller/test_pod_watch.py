@@ -89,3 +89,32 @@ def test_after_the_clock_was_set_back_no_node_becomes_empty_in_the_future() -> N
     (left,) = watch.emptied.values()
     assert left.at_seconds == NOW - 3600
     assert left.replaced_until_seconds <= NOW - 3600 + 30
+
+
+@pytest.mark.parametrize(
+    ("leaves", "rest", "changed"),
+    [
+        pytest.param(SERVES, pod("y", 4, "a", **SERVES), True, id="a ReplicaSet goes by ranks"),
+        pytest.param(SERVES, pod("y", 4, "a", **TRAINS), False, id="a Job does not"),
+        pytest.param(SERVES, pod("y", 4, "b", **SERVES), False, id="on another node"),
+        pytest.param(TRAINS, pod("y", 4, "a", **SERVES), False, id="a Job may make it again"),
+    ],
+)
+def test_a_pod_that_leaves_a_node_to_others_changes_the_ranking_once(
+    leaves: Json, rest: Json, changed: bool
+) -> None:
+    watch = PodWatch()
+    watch.see(reading(pod("x", 4, "a", **leaves), rest), NOW)
+    assert not watch.ranking_changed
+    watch.see(reading(rest), NOW + 8)
+    assert watch.ranking_changed is changed
+    watch.see(reading(rest), NOW + 9)
+    assert not watch.ranking_changed
+
+
+def test_pods_that_come_change_no_ranking() -> None:
+    stays = pod("x", 2, "a", **SERVES)
+    watch = PodWatch()
+    watch.see(reading(stays), NOW)
+    watch.see(reading(stays, pod("y", 2, "a", **SERVES), pod("z", 2, **SERVES)), NOW + 8)
+    assert not watch.ranking_changed

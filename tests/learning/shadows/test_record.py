@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from scaler.decision.need import Outlook
+from scaler.decision.outlook import Outlook
 from scaler.decision.parameters import PlanParameters, Tuning
 from scaler.decision.schedule import NeedAhead
 from scaler.learning.shadows.account import account_of

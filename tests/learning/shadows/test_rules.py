@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scaler.decision.demand import Demand
-from scaler.decision.need import Outlook
+from scaler.decision.outlook import Outlook
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import PlanState, decide
 from scaler.decision.schedule import NeedAhead

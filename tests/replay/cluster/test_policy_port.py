@@ -10,7 +10,7 @@ from replay.cluster.cluster import Cluster
 from replay.cluster.settings import ClusterSettings, GangRun
 from replay.cluster.shipped import ShippedRules
 from scaler.forecast.running_maximum import MaximumForecast
-from tests.replay.cluster.small import CHAT, JOB, POOL, START_UP, Scripted, cluster, service
+from tests.replay.cluster.small import CHAT, CODE, JOB, POOL, START_UP, Scripted, cluster, service
 
 
 def hold(until: float) -> Scripted:
@@ -140,6 +140,34 @@ def test_rounds_are_five_seconds_apart_at_least() -> None:
     policy = Scripted()
     cluster(service((0, 0), (500, 1), (503, 2), (504, 3)), policy=policy).run(600)
     assert [seen.now_seconds for seen in policy.seen] == [0, 120, 240, 360, 480, 501, 506]
+
+
+def test_pods_that_leave_a_node_to_others_call_for_a_round_each_15_seconds() -> None:
+    policy = Scripted()
+    wide = (replace(POOL, gpus_per_node=8),)
+    shrinks = service((0, 8), *((490 + 4 * n, 7 - n) for n in range(6)))
+    cluster(shrinks, pools=wide, policy=policy).run(590)
+    # The first is seen at 491, 11 s after the regular round.
+    assert [seen.now_seconds for seen in policy.seen if seen.now_seconds >= 480] == [
+        480,
+        495,
+        510,
+        525,
+    ]
+
+
+def test_a_replica_set_goes_by_what_another_one_has_left_half_a_minute_before() -> None:
+    # Four pods of chat fill the first node, two of it and two of code the second. At 490 code's are
+    # gone, and at 520 two of chat's go, which empty the second node.
+    policy = PoolPolicy(mode=Mode.ACT, rho=3)
+    settings = ClusterSettings(
+        pools=(replace(POOL, gpus_per_node=4),),
+        services=(service((0, 6), (520, 4)), service((0, 2), (490, 0), workload=CODE)),
+        begin_seconds=0,
+    )
+    run = Cluster(settings, policy=ShippedRules(lambda _pool, _at: policy), forecasts={})
+    run.run(700)
+    assert run.nodes("p") == 1
 
 
 def test_a_pod_that_waits_no_longer_is_seen_after_a_while() -> None:
