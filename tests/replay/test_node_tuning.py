@@ -143,5 +143,5 @@ def test_a_forecast_that_promises_too_much_makes_holds_shorter() -> None:
     )
     assert record.after == replace(SHIPPED, hold_factor=0.7)
     assert record.at_seconds == 3600
-    # Tainted at 153, released at 163 and gone at 168, instead of held to the end.
-    assert [one.cost for one in record.evidence[:2]] == [3600 - 123, 168 - 123]
+    # Tainted at 138, released at 148 and gone at 153, instead of held to the end.
+    assert [one.cost for one in record.evidence[:2]] == [3600 - 123, 153 - 123]
