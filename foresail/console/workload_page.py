@@ -176,11 +176,8 @@ def _skill(plan: Plan, parameters: PlanParameters) -> Fact:
             for one in (forecast.skill if forecast is not None else ())
             if one.horizon_seconds >= parameters.lead_seconds
         ]
-        spans = (
-            [s for s in (reaching[0].day, reaching[0].week) if s is not None] if reaching else []
-        )
-        if spans:
-            found.append((max(spans), reaching[0].judged))
+        if reaching and reaching[0].better is not None:
+            found.append((reaching[0].better, reaching[0].judged))
     if not found:
         return Fact(name="forecast's skill", value=UNKNOWN, basis="no evidence yet")
     skill, judged = min(found)

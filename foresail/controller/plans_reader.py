@@ -91,5 +91,4 @@ def _proven(plan: Plan) -> MaximumForecast | None:
 
 
 def _skilled(skill: Skill) -> bool:
-    best = max((one for one in (skill.day, skill.week) if one is not None), default=None)
-    return best is not None and best >= 0
+    return skill.better is not None and skill.better >= 0

@@ -16,7 +16,6 @@ from policies.lint.objects import printable
 from scaler.decision.answers import Reference
 from scaler.decision.series import PLANNED
 from scaler.durations import format_duration
-from scaler.forecast.record import Skill
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.signals import Value, state_of
 from scaler.trigger import Mode
@@ -132,18 +131,11 @@ def _skill(plan: Plan) -> str:
     for series in PLANNED:
         if series not in plan.forecasts:
             continue
-        known = plan.forecasts[series].skill
-        reaching = [s for s in known if s.horizon_seconds >= plan.parameters.lead_seconds]
-        better = _better(next(iter(reaching or known[-1:]), None))
-        if better is None:
+        skill = plan.forecasts[series].skill_at(horizon_seconds=plan.parameters.lead_seconds)
+        if skill is None or skill.better is None:
             return UNKNOWN
-        found.append(better)
+        found.append(skill.better)
     return f"{min(found):+.0%}" if found else UNKNOWN
-
-
-def _better(skill: Skill | None) -> float | None:
-    spans = () if skill is None else (skill.day, skill.week)
-    return max((span for span in spans if span is not None), default=None)
 
 
 def _handed(plan: Plan) -> str:

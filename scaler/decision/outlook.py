@@ -70,7 +70,7 @@ def outlook_of(
     if work is None:
         return None
     parts = [
-        (per_token * amount, _skill_at(known[series], lead_seconds))
+        (per_token * amount, known[series].skill_at(horizon_seconds=lead_seconds))
         for per_token, amount, series in (
             (capacity.work.prompt, prompt, DemandSeries.PROMPT_TOKENS),
             (capacity.work.generated, generated, DemandSeries.GENERATED_TOKENS),
@@ -123,28 +123,13 @@ def _together(parts: Sequence[tuple[float, Skill | None]]) -> tuple[float | None
     total = sum(load for load, _ in parts)
     loaded = [(load, skill) for load, skill in parts if load > 0 or total == 0]
     judged = min(0 if skill is None else skill.judged for _, skill in loaded)
-    known = [(load, _better(skill)) for load, skill in loaded]
+    known = [(load, None if skill is None else skill.better) for load, skill in loaded]
     numbers = [(load, skill) for load, skill in known if skill is not None]
     if len(numbers) < len(known):
         return None, judged
     if total == 0:
         return min(skill for _, skill in numbers), judged
     return sum(load * skill for load, skill in numbers) / total, judged
-
-
-def _skill_at(forecast: DemandForecast, lead_seconds: float) -> Skill | None:
-    """Skill at the first horizon that reaches the lead, else at the last one."""
-    reaching = [s for s in forecast.skill if s.horizon_seconds >= lead_seconds]
-    return next(iter(reaching[:1] or forecast.skill[-1:]), None)
-
-
-def _better(skill: Skill | None) -> float | None:
-    """The better of the last day's and the last week's.
-
-    One flash crowd dominates the loss of a day, and does not outweigh a week of better forecasts.
-    """
-    spans = () if skill is None else (skill.day, skill.week)
-    return max((span for span in spans if span is not None), default=None)
 
 
 def work_text(work: Work, prompt: float | None, generated: float | None) -> str:

@@ -22,7 +22,7 @@ from scaler.forecast.experts.port import PointExpert, Task
 from scaler.forecast.experts.roster import ROSTER
 from scaler.forecast.features import Situation, features
 from scaler.forecast.hedge import Hedge
-from scaler.forecast.levels import LEVELS, Q90
+from scaler.forecast.levels import LEVELS, UPPER
 from scaler.forecast.own_errors import OwnErrors
 from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, Singles, ew_rates
 from scaler.forecast.pending import Pending
@@ -41,8 +41,6 @@ EXOGENOUS_PRIOR = 0.25
 """Initial weight of an exogenous forecast; without one this weight is not used."""
 DISTANCE_MAX = 60_000.0
 """In local scales; nearly all that float16 can hold."""
-UPPER = slice(Q90, None)
-"""Levels by whose loss a skill is judged."""
 SKILL_HALF_LIVES_DAYS = np.array([0.5, 3.5])
 
 

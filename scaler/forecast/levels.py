@@ -9,11 +9,10 @@ from scaler.forecast.shared_constant import shared_constant
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995])
 MEDIAN, Q90 = 2, 5
+UPPER = slice(Q90, None)
+"""Levels from .9 on: the tail is exponential, and a skill is judged by their loss."""
 USUAL_ERRORS = np.array([-2.0, -0.7, 0.0, 0.5, 1.05, 1.55, 2.2, 4.2, 5.5])
 """Prior error quantiles in mean absolute errors, close to a Laplace distribution's."""
-
-
-TAIL_FROM = LEVELS >= 0.9  # noqa: PLR2004 - the tail above is exponential
 
 
 class LevelInterpolation:
@@ -46,8 +45,7 @@ class LevelInterpolation:
         """Shape (horizons, asked levels) from (horizons, `LEVELS`)."""
         asked: Floats = inner @ self._inside
         if self._above:
-            upper = TAIL_FROM[:-1]
-            spans = np.log((1 - LEVELS[:-1]) / (1 - LEVELS[-1]))[upper]
-            slope = ((inner[:, -1:] - inner[:, :-1][:, upper]) / spans).max(axis=1)
+            spans = np.log((1 - LEVELS[:-1]) / (1 - LEVELS[-1]))[UPPER]
+            slope = ((inner[:, -1:] - inner[:, :-1][:, UPPER]) / spans).max(axis=1)
             asked += np.maximum(slope, 0.0)[:, None] * self._rarer
         return asked

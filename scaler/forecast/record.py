@@ -46,6 +46,15 @@ class Skill:
     judged: int
     """Forecasts at this horizon whose outcome is known."""
 
+    @property
+    def better(self) -> float | None:
+        """The better of the last day's and the last week's.
+
+        One flash crowd dominates the loss of a day, and does not outweigh a week of better
+        forecasts.
+        """
+        return max((span for span in (self.day, self.week) if span is not None), default=None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemandForecast:
@@ -86,6 +95,11 @@ class DemandForecast:
         below = self._level(after - 1, level) if after else self.last_value
         share = (horizon_seconds - before_seconds) / (self.horizons_seconds[after] - before_seconds)
         return below + share * (above - below)
+
+    def skill_at(self, *, horizon_seconds: float) -> Skill | None:
+        """At the first horizon that reaches so far, else at the last one."""
+        reaching = [one for one in self.skill if one.horizon_seconds >= horizon_seconds]
+        return next(iter(reaching or self.skill[-1:]), None)
 
     def by_horizon(self, level: float) -> Sequence[float]:
         """The quantile at each of the forecast's own horizons.

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -61,3 +62,17 @@ def test_json_holds_every_field_and_no_infinity():
 def test_a_level_at_each_horizon_is_as_each_horizon_alone(level):
     alone = [FORECAST.at(horizon_seconds=one, level=level) for one in FORECAST.horizons_seconds]
     assert FORECAST.by_horizon(level) == pytest.approx(alone)
+
+
+def test_the_skill_at_a_lead_time_is_that_of_the_first_horizon_which_reaches_it() -> None:
+    skills = [Skill(horizon_seconds=h, day=None, week=None, judged=0) for h in (60.0, 300.0)]
+    forecast = replace(FORECAST, skill=tuple(skills))
+    reached = [forecast.skill_at(horizon_seconds=lead) for lead in (30.0, 60.0, 61.0, 900.0)]
+    assert reached == [skills[0], skills[0], skills[1], skills[1]]
+    assert replace(FORECAST, skill=()).skill_at(horizon_seconds=60.0) is None
+
+
+def test_the_better_of_a_day_and_a_week_counts() -> None:
+    spans = [(-0.3, 0.2), (0.4, 0.2), (None, 0.1), (None, None)]
+    skills = [Skill(horizon_seconds=60.0, day=d, week=w, judged=40) for d, w in spans]
+    assert [one.better for one in skills] == [0.2, 0.4, 0.1, None]
