@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from bench._autoscale_alone import NAMED_ONLY, OUT_OF_THE_BOX
 from bench._autoscale_parts import ABLATION, PARTS
 from bench._autoscale_table import HINDSIGHT, NIGHTLY
+from bench._seeds import seeds
 from bench._traces import day_long, generated_days, trace_option
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from replay.contest import ORACLE
@@ -76,7 +77,7 @@ def options_of(arguments: list[str], about: str | None) -> argparse.Namespace:
         f"switched off in turn; rows as in --view {OUT_OF_THE_BOX}",
     )  # fmt: skip
     parser.add_argument(
-        "--seeds", type=_seeds, default="1",
+        "--seeds", type=seeds, default="1",
         help="of the random draws: `1-5`, `1,3` or `1` (default: 1)",
     )  # fmt: skip
     parser.add_argument(
@@ -183,9 +184,3 @@ def _among(names: list[str], known: Iterable[str]) -> list[str]:
     if unknown := [name for name in names if name not in known]:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
     return names
-
-
-def _seeds(text: str) -> list[int]:
-    """`1-5`, `1,3` or `1`."""
-    first, dash, last = text.partition("-")
-    return list(range(int(first), int(last) + 1)) if dash else [int(n) for n in text.split(",")]

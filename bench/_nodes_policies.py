@@ -1,6 +1,6 @@
 """The policies of the benchmark by name, and their runs on one place."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
@@ -41,7 +41,8 @@ REPLICA_SET = "empty-10m-replicaset"
 costs which its rules write; all others take from the emptiest node, as if by costs of their own."""
 BY_RHO = (FORESAIL, FORESAIL_PERFECT, SKI_RENTAL)
 """They know what a delayed minute is worth."""
-NAMES = (FORESAIL, FORESAIL_PERFECT, *FIXED, REPLICA_SET, ALWAYS_ON, SKI_RENTAL, HYBRID, ORACLE)
+USUALLY = (FORESAIL, *FIXED, REPLICA_SET, ALWAYS_ON, SKI_RENTAL, HYBRID, ORACLE)
+NAMES = (*USUALLY, FORESAIL_PERFECT)
 KARPENTERS_SECONDS = 600.0
 """`consolidateAfter` of the pool under Foresail, for nodes on which it does not decide."""
 TUNING_DAYS = 3
@@ -71,8 +72,8 @@ def policy_of(rho: float) -> Callable[[PoolState, float], PoolPolicy]:
 
 
 @dataclass(slots=True, kw_only=True)
-class Runs:
-    """Runs on one place; each is made when it is first asked for."""
+class Draw:
+    """Runs on one place, whose seed draws the starts; each is made when it is first asked for."""
 
     place: Place
     forecast: Forecast
@@ -177,6 +178,27 @@ class _Nightly:
                 self.records.append(record)
                 self.rules.constants = record.after
         return self.rules.decide(situation)
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Runs on one place, over some draws of the times that starts take."""
+
+    draws: Sequence[Draw]
+
+    @property
+    def place(self) -> Place:
+        """That of the first draw."""
+        return self.draws[0].place
+
+    def of(self, name: str, rho: float) -> Run:
+        return Run.over([draw.of(name, rho) for draw in self.draws])
+
+    def fixed_nightly(self, rho: float) -> Run:
+        return Run.over([draw.fixed_nightly(rho) for draw in self.draws])
+
+    def foresail_nightly(self, rho: float) -> Run:
+        return Run.over([draw.foresail_nightly(rho) for draw in self.draws])
 
 
 def tuned_elsewhere(runs: Iterable[Runs], rho: float) -> str:

@@ -82,11 +82,17 @@ class Day:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """What came of a policy."""
+    """What came of a policy. Totals are means over draws of start times, if it has several."""
 
     days: tuple[Day, ...]
     first_day: int = 0
     """The first one that is judged."""
+    draws: int = 1
+
+    @classmethod
+    def over(cls, draws: Sequence["Run"]) -> "Run":
+        """One run of the judged days of all draws."""
+        return cls(days=tuple(day for run in draws for day in run.judged), draws=len(draws))
 
     @property
     def judged(self) -> tuple[Day, ...]:
@@ -94,18 +100,19 @@ class Run:
 
     @property
     def gpu_seconds(self) -> float:
-        return sum(day.gpu_seconds for day in self.judged)
+        return sum(day.gpu_seconds for day in self.judged) / self.draws
 
     @property
     def demand_seconds(self) -> float:
-        return sum(day.demand_seconds for day in self.judged)
+        return sum(day.demand_seconds for day in self.judged) / self.draws
 
     @property
-    def launches(self) -> int:
-        return sum(day.launches for day in self.judged)
+    def launches(self) -> float:
+        return sum(day.launches for day in self.judged) / self.draws
 
     @property
     def waits_seconds(self) -> Floats:
+        """Of each pod, in all draws."""
         return np.concatenate([day.waits_seconds for day in self.judged])
 
     @property
@@ -113,7 +120,7 @@ class Run:
         found: Counter[Reason] = Counter()
         for day in self.judged:
             found.update(day.idle_gpu_seconds)
-        return dict(found)
+        return {reason: seconds / self.draws for reason, seconds in found.items()}
 
     @property
     def idle_hours(self) -> float:
@@ -122,7 +129,8 @@ class Run:
 
     def cost(self, rho: float) -> float:
         """Overhead + rho x delayed pod-minutes, as a share of the GPU time that was wanted."""
-        return sum(day.cost_seconds(rho) for day in self.judged) / self.demand_seconds
+        cost_seconds = sum(day.cost_seconds(rho) for day in self.judged)
+        return cost_seconds / sum(day.demand_seconds for day in self.judged)
 
 
 def run(

@@ -13,6 +13,7 @@ from bench._nodes_policies import (
     ORACLE,
     REPLICA_SET,
     SKI_RENTAL,
+    Draw,
     Runs,
     tuned_elsewhere,
 )
@@ -25,6 +26,8 @@ TUNED = "tuned-elsewhere"
 NIGHTLY = "self-tuned"
 _MANY = 2
 _JUDGED = (FORESAIL, FORESAIL_PERFECT, SKI_RENTAL, HYBRID)
+_RunOf = Callable[[Runs | Draw, float], Run]
+"""A policy's run, over all draws or in one, at a rho."""
 
 
 def rows_of(
@@ -48,7 +51,7 @@ def rows_of(
 def _row(runs: Runs, result: Run, *, view: str, policy: str, rho: float, usd: float | None) -> Row:
     """What one policy did on one place, in the fields of the contract."""
     waits = result.waits_seconds
-    delayed = int((waits > 0).sum())
+    delayed = float((waits > 0).sum()) / result.draws
     p50, p95, p99 = np.percentile(waits, [50, 95, 99]) if len(waits) else (0.0, 0.0, 0.0)
     hours = result.gpu_seconds / 3600
     return {
@@ -95,32 +98,39 @@ class Summary:
         judged = [name for name in _JUDGED if name in self.policies]
         gaps = [self._gap(rho, name, _of_policy(name)) for rho in rhos for name in judged]
         if NIGHTLY in views:
-            gaps += [self._gap(rho, "fixed, self-tuned", Runs.fixed_nightly) for rho in rhos]
-            gaps += [self._gap(rho, "foresail, self-tuned", Runs.foresail_nightly) for rho in rhos]
+            gaps += [self._gap(rho, "fixed, self-tuned", _fixed_nightly) for rho in rhos]
+            gaps += [self._gap(rho, "foresail, self-tuned", _foresail_nightly) for rho in rhos]
         return {
             "gap": gaps,
             "idle": [self._idle(rho) for rho in rhos],
             "replicaset": [self._against_replica_set(rho) for rho in rhos],
         }
 
-    def _gap(self, rho: float, policy: str, run_of: Callable[[Runs, float], Run]) -> Row:
+    def _gap(self, rho: float, policy: str, run_of: _RunOf) -> Row:
         """The share of the gap fixed -> oracle that a policy closes."""
-        costs = [
-            (
-                runs.of(self.fixed(runs, rho), rho).cost(rho),
-                run_of(runs, rho).cost(rho),
-                runs.of(ORACLE, rho).cost(rho),
-            )
-            for runs in self._places
-        ]
+        fixed = [self.fixed(runs, rho) for runs in self._places]
+
+        def costs_of(places: Sequence[Runs | Draw]) -> list[tuple[float, float, float]]:
+            return [
+                (
+                    one.of(name, rho).cost(rho),
+                    run_of(one, rho).cost(rho),
+                    one.of(ORACLE, rho).cost(rho),
+                )
+                for one, name in zip(places, fixed, strict=True)
+            ]
+
+        costs = costs_of(self._places)
+        draws = zip(*(runs.draws for runs in self._places), strict=True)
+        by_draw = [_pooled(costs_of(draw)) for draw in draws]
         ratios = [policys / fixed for fixed, policys, _ in costs]
         worst = max(range(len(ratios)), key=lambda place: ratios[place])
-        fixed, policys, best = (sum(column) for column in zip(*costs, strict=True))
         return {
             "policy": policy,
             "gpus_per_node": self._places[0].place.gpus_per_node,
             "rho": rho,
-            "gap_closed_pooled": _share(fixed, policys, best),
+            "gap_closed_pooled": _pooled(costs),
+            "gap_closed_by_draw": ", ".join(f"{share:.1%}" for share in by_draw),
             "cost_change_geometric": exp(sum(map(log, ratios)) / len(ratios)) - 1,
             "worst_trace": self._places[worst].place.name,
             "worst_change": ratios[worst] - 1,
@@ -167,8 +177,16 @@ class Summary:
         }
 
 
-def _of_policy(name: str) -> Callable[[Runs, float], Run]:
+def _of_policy(name: str) -> _RunOf:
     return lambda runs, rho: runs.of(name, rho)
+
+
+def _fixed_nightly(runs: Runs | Draw, rho: float) -> Run:
+    return runs.fixed_nightly(rho)
+
+
+def _foresail_nightly(runs: Runs | Draw, rho: float) -> Run:
+    return runs.foresail_nightly(rho)
 
 
 def _mean(*runs: Run) -> float:
@@ -181,6 +199,12 @@ def _idle_at_wait(runs: Runs, rho: float, wait_seconds: float) -> float:
     points = sorted((_mean(run), run.idle_hours) for run in fixed)
     waits, idle = zip(*points, strict=True)
     return float(np.interp(wait_seconds, waits, idle))
+
+
+def _pooled(costs: Sequence[tuple[float, float, float]]) -> float:
+    """The share of the sums over all traces."""
+    fixed, policys, best = (sum(column) for column in zip(*costs, strict=True))
+    return _share(fixed, policys, best)
 
 
 def _share(fixed: float, policys: float, best: float) -> float:

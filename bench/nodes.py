@@ -17,10 +17,11 @@ from pathlib import Path
 from rich.progress import Progress
 
 from bench._nodes_demand import STEP_SECONDS, Demand, read_demand
-from bench._nodes_policies import NAMES, Runs, forecasts_of
+from bench._nodes_policies import NAMES, USUALLY, Draw, Runs, forecasts_of
 from bench._nodes_run import Place
 from bench._nodes_table import NIGHTLY, TUNED, USUAL, Summary, rows_of
 from bench._report import Row, show
+from bench._seeds import seeds
 from bench._traces import DAY_LONG
 from bench.forecast import TRACES
 from bench.peaks import prior_of
@@ -67,12 +68,12 @@ def _places(
             gpus_per_node=1,
             start_up=options.node_startup,
             pod_seconds=options.pod_startup,
-            seed=options.seed,
         )
         trees = prior_of(group[0].trace, options.priors)
         forecast = forecasts_of(place, trees, lambda: progress.advance(task))
         for size, gpus in zip(sizes, options.gpus_per_node, strict=True):
-            size.append(Runs(place=replace(place, gpus_per_node=gpus), forecast=forecast))
+            sized = [replace(place, gpus_per_node=gpus, seed=seed) for seed in options.seeds]
+            size.append(Runs([Draw(place=one, forecast=forecast) for one in sized]))
     return sizes
 
 
@@ -131,7 +132,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         help="FAMILY.npz grown by `peaks_prior --leave-out FAMILY`: each trace is judged with a "
         "prior that has not seen it; the shipped one has seen the public traces",
     )  # fmt: skip
-    parser.add_argument("--policies", type=_policies, default=list(NAMES), help="with commas")
+    parser.add_argument("--policies", type=_policies, default=list(USUALLY), help="with commas")
     parser.add_argument("--rho", type=_numbers, default=[3.0, 10.0, 30.0], help="with commas")
     parser.add_argument("--gpus-per-node", type=_counts, default=[1, 8], help="with commas")
     parser.add_argument(
@@ -139,7 +140,11 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--pod-startup", type=float, default=120.0, help="seconds")
     parser.add_argument(
-        "--seed", type=int, default=1, help="of the times that launches take, and which fail"
+        "--seeds",
+        type=seeds,
+        default=[1, 2, 3],
+        metavar="LIST",
+        help="of the times that launches take, and which fail: such as 1-3; figures are means",
     )
     parser.add_argument("--replicas-mean", type=float, default=8.0, help="of each trace")
     parser.add_argument("--days", type=float, default=_DAYS, help="the last ones of each trace")

@@ -24,6 +24,7 @@ from bench._placement_rules import RULES
 from bench._placement_run import Outcome, fill_up, with_departures
 from bench._placement_trace import arrivals, in_random_order, mix_of, nodes_of, pods_of
 from bench._report import Row, show
+from bench._seeds import seeds
 from scheduler.placement import Node, Shape
 
 _BOUND, _TAKING_ALL = "bound", "bound-taking-all"
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--policies", type=_policies, default=[*RULES, *_BOUNDS], help="with commas; default: all"
     )
-    parser.add_argument("--seeds", type=_seeds, default=_seeds("42-51"), help="such as 42-51")
+    parser.add_argument("--seeds", type=seeds, default=seeds("42-51"), help="such as 42-51")
     parser.add_argument(
         "--via", choices=("function", "http", "hurry"), default="function",
         help="how Foresail's rule is asked: directly, through the extender, or with no lull",
@@ -116,12 +117,6 @@ def _mean(outcomes: Sequence[Outcome]) -> Outcome:
 
 def _row(path: Path, policy: str, seed: int | str, outcome: Outcome) -> Row:
     return {"trace": path.stem, "policy": policy, "seed": seed, **asdict(outcome)}
-
-
-def _seeds(text: str) -> list[int]:
-    """`42-51`, `42,44` or `42`."""
-    first, dash, last = text.partition("-")
-    return list(range(int(first), int(last) + 1)) if dash else [int(n) for n in text.split(",")]
 
 
 def _policies(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from bench._nodes_demand import BEGIN_SECONDS, Demand, read_demand
 from bench._nodes_oracle import oracle
 from bench._nodes_peers import HybridHistogram, ski_rental_seconds
 from bench._nodes_perfect import perfect
-from bench._nodes_policies import Runs, forecasts_of, tuned_elsewhere
+from bench._nodes_policies import Draw, Runs, forecasts_of, tuned_elsewhere
 from bench._nodes_run import POOL, Place, run
 from policies.situation import LeadTime, PoolState, Situation
 from replay.cluster.settings import NodeStartUp
@@ -96,7 +96,8 @@ class TestPlayed:
         # one of 4 minutes costs less.
         wide = demand(*([2] * 80 + [1] * 160) * 6)
         narrow = demand(*([2] * 224 + [1] * 16) * 6)
-        runs = [Runs(place=place(one), forecast=lambda _: None) for one in (wide, narrow)]
+        draws = [Draw(place=place(one), forecast=lambda _: None) for one in (wide, narrow)]
+        runs = [Runs([draw]) for draw in draws]
         assert [tuned_elsewhere([one], 3) for one in runs] == ["empty-1m", "empty-5m"]
 
 
@@ -166,7 +167,7 @@ class TestCommand:
         traces = [self.trace(tmp_path, phase) for phase in (0, 9)]
         out = tmp_path / "rows.json"
         options = ["--days", "0.25", "--rho", "10", "--gpus-per-node", "1", "--gpu-usd-hour", "2"]
-        policies = ["--policies", "foresail,empty-10m,oracle"]
+        policies = ["--policies", "foresail,empty-10m,oracle", "--seeds", "1-2"]
         nodes.main(["--trace", *traces, *options, *policies, "--json", str(out)])
         document = json.loads(out.read_text(encoding="utf-8"))
         first = document["rows"][0]
@@ -176,21 +177,26 @@ class TestCommand:
         assert ("made_0", "usual", "oracle") in found
         # Of two traces, each is compared with what is best on the other, their sum with both.
         assert sum(row["view"] == "tuned-elsewhere" for row in document["rows"]) == 3
-        assert [row["policy"] for row in document["gap"]] == ["foresail"]
+        (gap,) = document["gap"]
+        assert gap["policy"] == "foresail"
+        assert len(gap["gap_closed_by_draw"].split(", ")) == 2
         assert "gap" in capsys.readouterr().out
 
     def test_launches_are_drawn_by_its_seed(self, tmp_path: Path) -> None:
-        trace, costs = self.trace(tmp_path, 0), []
-        for seed in ("1", "2"):
-            out = tmp_path / f"{seed}.json"
-            options = ["--days", "0.25", "--rho", "10", "--gpus-per-node", "1", "--seed", seed]
+        trace, found = self.trace(tmp_path, 0), {}
+        for seeds in ("1", "2", "1-2"):
+            out = tmp_path / f"{seeds}.json"
+            options = ["--days", "0.25", "--rho", "10", "--gpus-per-node", "1", "--seeds", seeds]
             options += ["--policies", "empty-10m,oracle", "--view", "usual", "--json", str(out)]
             nodes.main(["--trace", trace, *options])
             rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
-            costs.append({row["policy"]: row["cost"] for row in rows})
-        assert costs[0]["empty-10m"] != costs[1]["empty-10m"]
+            found[seeds] = {row["policy"]: row for row in rows}
+        first, second, both = (found[seeds]["empty-10m"] for seeds in ("1", "2", "1-2"))
+        assert first["cost"] != second["cost"]
+        for figure in ("cost", "gpu_hours", "idle_gpu_hours", "launches", "pods_delayed"):
+            assert both[figure] == pytest.approx((first[figure] + second[figure]) / 2), figure
         # The oracle counts with expected times.
-        assert costs[0]["oracle"] == costs[1]["oracle"]
+        assert found["1"]["oracle"]["cost"] == found["2"]["oracle"]["cost"]
 
     def test_a_trace_that_is_not_there_is_named(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
