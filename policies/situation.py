@@ -93,6 +93,9 @@ class PoolNode:
     """Its pods may be told to go first; False = another controller ranks them."""
     clique: str | None = None
     """The NVLink domain that it shares with other nodes."""
+    cpu_pod: str | None = None
+    """A pod on it that asks for no device and is no part of the node, so that it would be evicted;
+    None = there is none."""
 
     @property
     def lasts(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from fleet.cluster.claims import Claim, claim_of
 from fleet.cluster.classes import DeviceClass, class_of
+from fleet.cluster.cpu_pods import CpuPod
 from fleet.cluster.devices import Slice, slice_of
 from fleet.cluster.fields import Json, Unreadable, UnreadableObjectError, part, text
 from fleet.cluster.groups import PodGroup, pod_group_of
@@ -37,6 +38,7 @@ from fleet.cluster.taint_rules import TaintRule, taint_rule_of
 Record: TypeAlias = (
     Node
     | Pod
+    | CpuPod
     | Slice
     | Claim
     | DeviceClass

@@ -143,6 +143,11 @@ class Pod:
         return any(owner.kind == "DaemonSet" and owner.controls for owner in self.owners)
 
     @property
+    def static(self) -> bool:
+        """The kubelet made it of a file on its node."""
+        return any(owner.kind == "Node" and owner.controls for owner in self.owners)
+
+    @property
     def placeholder(self) -> bool:
         """It only keeps room for others, and its priority says so.
 

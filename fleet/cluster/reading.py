@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 from fleet.cluster.claims import Claim
 from fleet.cluster.classes import DeviceClass
+from fleet.cluster.cpu_pods import CpuPod, cpu_pod_by_node
 from fleet.cluster.devices import Slice
 from fleet.cluster.fields import Unreadable
 from fleet.cluster.groups import PodGroup
@@ -35,6 +36,8 @@ class Cluster:
     nodes: tuple[Node, ...] = ()
     # Of these, None = they were not read, and there may be some.
     pods: tuple[Pod, ...] | None = ()
+    cpu_pods: tuple[CpuPod, ...] = ()
+    """Those that are kept without a whole record; a file has them in `pods`."""
     slices: tuple[Slice, ...] | None = ()
     claims: tuple[Claim, ...] | None = ()
     classes: tuple[DeviceClass, ...] | None = ()
@@ -82,6 +85,7 @@ class Cluster:
             name=name,
             nodes=_of(Node, records.get(Kind.NODE)) or (),
             pods=None if pods is None else with_autoscaling(pods, ray_clusters),
+            cpu_pods=_of(CpuPod, records.get(Kind.POD)) or (),
             slices=_of(Slice, records.get(Kind.SLICE, ())),
             claims=_of(Claim, records.get(Kind.CLAIM, ())),
             classes=_of(DeviceClass, records.get(Kind.CLASS, ())),
@@ -106,6 +110,11 @@ class Cluster:
             remarks=(*remarks, *_unreadable(records)),
             recorded_seconds=recorded_seconds,
         )
+
+    @property
+    def cpu_pod_by_node(self) -> Mapping[str, str]:
+        """By a Node's name, one pod on it that asks for no device and is no part of the node."""
+        return cpu_pod_by_node(self.cpu_pods, self.pods or ())
 
 
 def _of(kind: type[T], records: Iterable[Record] | None) -> tuple[T, ...] | None:

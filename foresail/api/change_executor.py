@@ -23,7 +23,7 @@ from foresail.api.change_request import RefusalError, send
 from foresail.clock import steady_clock
 from policies.levers.cancel import waits_for
 from policies.levers.change import Address, Change, Verb
-from policies.levers.wanted import takes_gpus
+from policies.levers.wanted import uses_node
 
 
 class Ending(StrEnum):
@@ -157,7 +157,7 @@ class ChangeExecutor:
             )
         if needed is None and node is not None:
             needed = await self._with_pods(
-                change, f"spec.nodeName={node}", takes_gpus, f"node {node} has"
+                change, f"spec.nodeName={node}", uses_node, f"node {node} has"
             )
         return needed
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fleet.annotations import RELEASE_TAINT
+from fleet.cluster.cpu_pods import cpu_pod_of
 from fleet.cluster.fields import tolerations
 from fleet.cluster.gpu_resources import counts_gpus
 from fleet.cluster.nodes import CapacityType
@@ -157,3 +158,8 @@ def takes_gpus(pod: Pod) -> bool:
     if not pod.may_take_gpus or pod.placeholder or pod.ended:
         return False
     return not pod.of_daemon_set or any(map(counts_gpus, pod.requests))
+
+
+def uses_node(pod: Pod) -> bool:
+    """Whether a pod runs that would be lost with its node, with GPUs or without."""
+    return takes_gpus(pod) or cpu_pod_of(pod) is not None

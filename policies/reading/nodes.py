@@ -44,6 +44,8 @@ class NodeReading:
     """When it goes whatever anybody does; None = no such end is known."""
     emptied: Emptied | None = None
     """How it lost its pods; None = nobody saw that between readings."""
+    cpu_pod: str | None = None
+    """A pod on it that asks for no device and is no part of the node; None = there is none."""
 
     @property
     def uid(self) -> str:
@@ -158,6 +160,7 @@ def pool_node(
         out_of_service=out,
         pods_moved=not any(pod.ranked_by_karpenter for pod, _ in reading.pods),
         clique=account.clique if account is not None else None,
+        cpu_pod=reading.cpu_pod,
     )
 
 

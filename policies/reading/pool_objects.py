@@ -101,6 +101,7 @@ def _readings(
     claims = claims_of_nodes(cluster)
     pods = {pod.name: pod for pod in cluster.pods or () if not pod.ended}
     ends = node_ends(cluster)
+    cpu_pods = cluster.cpu_pod_by_node
     found: dict[str, list[NodeReading]] = defaultdict(list)
     with_node: set[str] = set()
     for node in cluster.nodes:
@@ -115,6 +116,7 @@ def _readings(
                 loads=loads,
                 end=ends.get(node.name),
                 emptied=emptied.get(node.name),
+                cpu_pod=cpu_pods.get(node.name),
             )
             found[pool].append(reading)
     for claim in cluster.node_claims or ():

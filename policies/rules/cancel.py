@@ -14,10 +14,9 @@ the operator keeps new nodes. What is let go is not ordered again at once
 
 from typing import Final
 
-from fleet.cluster.nodes import CapacityType
 from fleet.reasons import Reason
 from policies.node_plan import Step
-from policies.rules.draft import PoolDraft, is_starting, per_pool
+from policies.rules.draft import PoolDraft, cannot_go, is_starting, per_pool
 from policies.rules.release import not_releasable
 from policies.rules.waiting_pods import nodes_waited_for
 from policies.situation import NodeStage, PoolNode
@@ -64,9 +63,8 @@ def _wanted(draft: PoolDraft) -> int:
 
 def _keeping(draft: PoolDraft, node: PoolNode) -> tuple[bool, float, int, float, str]:
     """In the order in which they are kept: the last is the first to go."""
-    stays = node.held_by_others or node.capacity_type is CapacityType.RESERVED
     usd = draft.usd_per_hour(node) or 0.0
-    return not stays, usd, -_STAGES.index(node.stage), node.ordered_seconds, node.name
+    return not cannot_go(node), usd, -_STAGES.index(node.stage), node.ordered_seconds, node.name
 
 
 def _stays(draft: PoolDraft, node: PoolNode) -> str | None:

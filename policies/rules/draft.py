@@ -226,9 +226,8 @@ class PoolDraft:
         return noted
 
     def _keeping(self, node: PoolNode) -> tuple[bool, float, float, str]:
-        stays = node.held_by_others or node.capacity_type is CapacityType.RESERVED
         return (
-            not stays,
+            not cannot_go(node),
             self.usd_per_hour(node) or 0.0,
             -(node.empty_since_seconds or 0.0),
             node.name,
@@ -248,6 +247,12 @@ def per_pool(rule: Callable[[PoolDraft], None]) -> Rule:
             rule(draft)
 
     return for_all
+
+
+def cannot_go(node: PoolNode) -> bool:
+    """Whether it stays whatever the rules say: others keep it, or its release saves nothing."""
+    reserved = node.capacity_type is CapacityType.RESERVED
+    return node.held_by_others or reserved or node.cpu_pod is not None
 
 
 def is_empty(node: PoolNode) -> bool:

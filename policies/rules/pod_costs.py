@@ -26,7 +26,8 @@ _BY_REPLICA_SET: Final = frozenset({"Deployment", "ReplicaSet"})
 _BAND: Final = 100
 """Costs for nodes that are equally full."""
 _PINNED: Final = 10_000
-"""More for a node that does not empty so: a pod of it has another order, or is not to be moved."""
+"""More for a node that does not empty so: a pod of it has another order, or is not to be moved; or
+that does not go when it is empty, because a pod without GPUs stays on it."""
 _RESERVED: Final = 20_000
 """More for a node whose going saves nothing."""
 
@@ -52,6 +53,7 @@ def rank_replicas(draft: PoolDraft) -> None:
 def _band(node: PoolNode) -> int:
     used = ceil(sum(pod.gpus for pod in node.pods))
     pinned = any(not _ranked(pod) or pod.do_not_disrupt for pod in node.pods)
+    pinned |= node.cpu_pod is not None
     reserved = node.capacity_type is CapacityType.RESERVED
     return used * _BAND + pinned * _PINNED + reserved * _RESERVED
 

@@ -1,6 +1,7 @@
 """Let go the empty nodes above those that are wanted: the one whose going frees most first.
 
-Only an empty node is released, so running work is never touched; GPUs that are free beside used
+Only an empty node is released, and none with a pod that asks for no GPU and is no DaemonSet's, so
+running work is never touched; GPUs that are free beside used
 ones are worked off by `policies.rules.pod_costs`. Of nodes that share an NVLink domain all go or
 none: a part of a domain serves no workload that spans it. A reserved node costs the same without
 us, so its release saves nothing. Where demand has fallen since the forecast was made, the nodes
@@ -75,6 +76,8 @@ def _none_now(draft: PoolDraft) -> str | None:
 def _never(node: PoolNode) -> str | None:
     if node.held_by_others:
         return "others hold it"
+    if node.cpu_pod is not None:
+        return f"pod {node.cpu_pod}, which asks for no GPU, is on it"
     return "it is reserved" if node.capacity_type is CapacityType.RESERVED else None
 
 

@@ -60,6 +60,23 @@ async def test_pods_that_have_nothing_to_do_with_gpus_are_not_kept(
     assert [one.name for one in cluster.pods or ()] == ["llm/a", "llm/holder"]
 
 
+async def test_of_pods_that_ask_for_no_device_it_is_kept_which_nodes_they_keep(
+    server: ApiServer, client: ApiClient
+) -> None:
+    daemon, waiting = pod("net", "n2"), pod("job", None)
+    owner = {"kind": "DaemonSet", "name": "net", "uid": "u", "controller": True}
+    daemon["metadata"]["ownerReferences"] = [owner]
+    server.serve(SOURCES[Kind.POD].path, "Pod", pod("web"), pod("a", gpus=1), daemon, waiting)
+
+    async with mirrored(client, "c1", asyncio.Event(), QUICK) as mirror:
+        await until(lambda: mirror.trouble is None)
+        assert mirror.cluster.cpu_pod_by_node == {"n1": "llm/web"}
+        await server.put(SOURCES[Kind.POD].path, pod("job", "n3"))
+        await until(lambda: mirror.cluster.cpu_pod_by_node == {"n1": "llm/web", "n3": "llm/job"})
+        await server.delete(SOURCES[Kind.POD].path, "web")
+        await until(lambda: mirror.cluster.cpu_pod_by_node == {"n3": "llm/job"})
+
+
 @pytest.mark.parametrize("kind", [Kind.NODE, Kind.POD, Kind.SLICE, Kind.CLAIM])
 async def test_without_what_it_takes_there_is_no_world(
     server: ApiServer, client: ApiClient, kind: Kind

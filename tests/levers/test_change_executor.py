@@ -229,6 +229,9 @@ async def test_a_process_that_lost_the_lead_changes_nothing_more(
         pytest.param([("net", "DaemonSet", "0")], ["done"], id="of-a-daemon"),
         pytest.param([("vllm", "DaemonSet", "1")], ["a pod has come"], id="of-a-daemon-with-gpus"),
         pytest.param([("web", "ReplicaSet", "0")], ["a pod has come"], id="with-other-devices"),
+        pytest.param([("router", "ReplicaSet", "")], ["a pod has come"], id="without-devices"),
+        pytest.param([("dns", "Node", "")], ["done"], id="of-the-kubelet"),
+        pytest.param([("net", "DaemonSet", "")], ["done"], id="of-a-daemon-without-devices"),
     ],
 )
 async def test_a_node_is_looked_at_once_more_before_it_goes(
@@ -237,7 +240,10 @@ async def test_a_node_is_looked_at_once_more_before_it_goes(
     pods: list[tuple[str, str, str]],
     ending: list[str],
 ) -> None:
-    server.serve("/api/v1/pods", "Pod", *(_pod(*one) for one in pods))
+    found = [_pod(*one) for one in pods]
+    for one in found:
+        one["spec"]["nodeName"] = "node-a"
+    server.serve("/api/v1/pods", "Pod", *found)
     change = replace(DELETE, empty_node="node-a")
     assert _endings(await executor.carry_out((change,))) == ending
     assert server.asked[0]["fieldSelector"] == "spec.nodeName=node-a"
@@ -329,7 +335,8 @@ def _delete(left: set[str], write: Write) -> tuple[int, Object]:
 
 def _pod(name: str, owner: str, gpus: str) -> Object:
     owners = [{"kind": owner, "name": "o", "uid": "u", "controller": True}]
-    limits = {"vpc.amazonaws.com/efa": "1"} | ({"nvidia.com/gpu": gpus} if gpus != "0" else {})
+    limits = {"vpc.amazonaws.com/efa": "1"} if gpus else {}
+    limits |= {"nvidia.com/gpu": gpus} if gpus not in {"", "0"} else {}
     return {
         "metadata": {"name": name, "namespace": "llm", "ownerReferences": owners},
         "spec": {"containers": [{"name": "c", "resources": {"limits": limits}}]},

@@ -190,6 +190,37 @@ def test_a_node_without_a_claim_cannot_be_cancelled() -> None:
     assert not nodes_of(assessed({Kind.NODE: [node("n")]}))["n"].cancellable
 
 
+ROUTER = {
+    "spec": {"containers": [{"name": "c"}]},
+    **owned("ReplicaSet", "router-1", {"pod-template-hash": "1"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        pytest.param(ROUTER, "llm/x", id="of a Deployment"),
+        pytest.param({"spec": ROUTER["spec"]}, "llm/x", id="of nobody"),
+        pytest.param({**ROUTER, **owned("DaemonSet", "net")}, None, id="of a DaemonSet"),
+        pytest.param({**ROUTER, **owned("Node", "n")}, None, id="a static pod"),
+        pytest.param({}, None, id="with GPUs"),
+    ],
+)
+def test_a_pod_without_gpus_keeps_its_node_unless_it_is_a_part_of_it(
+    given: Json, found: str | None
+) -> None:
+    assessment = assessed({Kind.NODE: [node("n")], Kind.POD: [pod("x", node="n", **given)]})
+    assert nodes_of(assessment)["n"].cpu_pod == found
+
+
+@pytest.mark.parametrize(("phase", "on"), [("Succeeded", "n"), ("Running", "m"), ("Pending", None)])
+def test_a_pod_that_has_ended_or_is_elsewhere_keeps_no_node(phase: str, on: str | None) -> None:
+    router = pod("x", node=on, **ROUTER)
+    router["status"]["phase"] = phase
+    assessment = assessed({Kind.NODE: [node("n")], Kind.POD: [router]})
+    assert nodes_of(assessment)["n"].cpu_pod is None
+
+
 def test_a_machine_on_its_way_is_held_by_others_where_its_claim_says_so() -> None:
     kept = claim("a")
     kept["metadata"]["annotations"] = {"karpenter.sh/do-not-disrupt": "true"}

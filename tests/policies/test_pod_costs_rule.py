@@ -59,6 +59,12 @@ def test_a_node_that_cannot_empty_is_not_emptied_first() -> None:
     assert plan.deletion_costs["uid-half-0"] < plan.deletion_costs["uid-web"]
 
 
+def test_a_node_that_a_pod_without_gpus_keeps_is_emptied_late() -> None:
+    kept = busy("kept", 8, used=1, cpu_pod="web/router")
+    plan = plan_of(eights(kept, busy("half", 8, used=4)))
+    assert plan.deletion_costs["uid-half-0"] < plan.deletion_costs["uid-kept-0"]
+
+
 def test_a_reserved_node_is_emptied_last() -> None:
     reserved = busy("reserved", 8, used=1, capacity_type=CapacityType.RESERVED)
     plan = plan_of(eights(reserved, busy("half", 8, used=4)))

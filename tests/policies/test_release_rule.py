@@ -50,6 +50,11 @@ LATENCY = PoolPolicy(rho=30)
             ["a"],
             id="never one that others hold",
         ),
+        pytest.param(
+            (empty("a", minutes=5), empty("b", minutes=50, cpu_pod="web/router")),
+            ["a"],
+            id="never one with a pod that asks for no GPU",
+        ),
     ],
 )
 def test_of_two_empty_nodes_one_goes(nodes: tuple[PoolNode, ...], released: list[str]) -> None:

@@ -1,6 +1,6 @@
 """A cluster kept in memory: the records that a snapshot is made of, as its API server sends them.
 
-A pod that has nothing to do with GPUs is not kept.
+Of a pod that asks for no device no more is kept than its node, and nothing if it is a part of that.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Final, assert_never
 
 from kubernetes_asyncio.client import ApiClient
 
+from fleet.cluster.cpu_pods import cpu_pod_of
 from fleet.cluster.fields import Json
 from fleet.cluster.follow.api import PATIENT, Patience, Resource, UnreadableError, pages
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
@@ -24,9 +25,11 @@ NEEDED: Final = frozenset({Kind.NODE, Kind.POD, Kind.SLICE, Kind.CLAIM})
 
 
 def gpu_record_of(kind: Kind, document: Json) -> Record | None:
-    """The record of an object, if it has to do with GPUs."""
+    """The record of an object, if it has to do with GPUs or with when a node may go."""
     record = record_of(kind, document)
-    return None if isinstance(record, Pod) and not record.may_take_gpus else record
+    if isinstance(record, Pod) and not record.may_take_gpus:
+        return cpu_pod_of(record)
+    return record
 
 
 async def read_cluster(
