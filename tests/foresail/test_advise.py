@@ -95,10 +95,10 @@ def test_a_past_of_bursts_holds_a_node_as_far_as_the_ceiling_pays(tmp_path: Path
         }
 
     assert empty_nodes(without)["claim-h100-d"] == ("leave", "no reason")
-    # The ceiling of $220 an hour pays for two machines of $55.04 on their way and for one hold.
+    # The ceiling of $224 an hour pays for two machines of $55.04 on their way and for two holds.
     assert empty_nodes(informed) == {
         "claim-h100-c": ("hold", "forecast hold"),
-        "claim-h100-d": ("release", "budget"),
+        "claim-h100-d": ("hold", "forecast hold"),
     }
     (first, *_) = [one for one in informed["nodes"] if one["node"] == "claim-h100-c"]
     assert first["steps"][0]["text"].startswith("node 3 is needed within 20 min with probability")

@@ -28,7 +28,7 @@ def test_it_shows_what_holds_for_a_pool_and_which_rule_says_so() -> None:
           delayed minute  worth 30 GPU-minutes (ρ)
           forecast trust  1
           warm floor now  1 node, until Fri 2026-11-27 20:00
-          idle ceiling    $220.00 an hour, $40,000.00 a month
+          idle ceiling    $224.00 an hour, $40,000.00 a month
           spot hedge      50% on demand, 1 node to spare
           levers          all but quietHours
           quiet now       no

@@ -3,8 +3,11 @@
 import pytest
 
 from fleet.cluster.nodes import CapacityType
+from fleet.instances import instances
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import PoolPolicy
+from policies.policy.resolve import policy_for
+from policies.policy.shipped_policies import shipped
 from tests.policies.pools import (
     NOW,
     busy,
@@ -56,6 +59,23 @@ def test_nodes_on_their_way_ahead_of_demand_count_first() -> None:
     policy = PoolPolicy(**FLOOR, idle_usd_per_hour_max=5.0)
     state = pool(empty("a", minutes=9), empty("b"), coming("c"), demand_gpus=0.0)
     assert named(plan_of(state, policy), Verdict.HOLD) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes"), [("cost-first", 1), ("balanced", 2), ("latency-first", 4)]
+)
+def test_a_ready_made_ceiling_pays_for_the_nodes_that_it_names_and_no_more(
+    name: str, nodes: int
+) -> None:
+    idle = [
+        empty(f"n{at}", 8, usd_per_hour=instances()["p5.48xlarge"].usd_per_hour)
+        for at in range(nodes + 1)
+    ]
+    # All of their GPUs are all but sure to be wanted again.
+    wanted = forecast((8.0 * len(idle), 8.0 * len(idle) + 1, 8.0 * len(idle) + 2), last=0.0)
+    state = pool(*idle, gpus_per_node=8, demand_gpus=0.0, forecast=wanted)
+    plan, _ = round_of(state, policy=lambda one, at: policy_for([shipped(name)], one, at))
+    assert len(named(plan.pools[0], Verdict.HOLD)) == nodes
 
 
 @pytest.mark.parametrize(
