@@ -5,7 +5,9 @@ memory as the real pods that fit on a node would together: they decide which mac
 GPUs stand under requests *and* limits: a pod gets its request from the limit, a pod template does
 not, and Karpenter then sees no GPU at all. Claims are left out: virtual pods with claims are
 refused or counted as nothing. The GPU resource is one that the pool's nodes have shown, or that
-its pods ask for, because a node that never shows what was asked of it never gets ready.
+its pods ask for, because a node that never shows what was asked of it never gets ready. What ties
+the real pod to the node that it is on is left out, as Kueue's topologies and DaemonSets write it:
+no new node has that name.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +25,12 @@ from policies.levers.marks import name_for
 from policies.levers.round import PoolRound
 
 _COPIED: Final = ("schedulerName", "runtimeClassName")
+_HOSTNAME: Final = "kubernetes.io/hostname"
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
+_TERMS: Final = "nodeSelectorTerms"
+_TERM: Final = "preference"
+_LABELS: Final = "matchExpressions"
 _EMPTY_IMAGE: Final = "registry.k8s.io/pause:3.10"
 """Where no real pod is known: it needs no command."""
 _NOBODY: Final = 65534
@@ -61,11 +69,11 @@ def _shape(round_: PoolRound, capacity_type: CapacityType | None) -> PodShape | 
     gpus = round_.pool.gpus_per_node
     typed = {CAPACITY_TYPE: capacity_type.value} if capacity_type else {}
     spec: dict[str, object] = {
-        "nodeSelector": {**strings(given, "nodeSelector"), **selector, **typed},
+        "nodeSelector": {**_without_name(strings(given, "nodeSelector")), **selector, **typed},
         "tolerations": list(_tolerations(round_, given)),
     }
-    affinity = part(given, "affinity").get("nodeAffinity")
-    if affinity is not None:
+    affinity = _node_affinity(part(given, "affinity", "nodeAffinity"))
+    if affinity:
         spec["affinity"] = {"nodeAffinity": affinity}
     spec |= {key: given[key] for key in _COPIED if given.get(key)}
     beside = _beside(requests_of(given), resource, gpus)
@@ -76,6 +84,31 @@ def _shape(round_: PoolRound, capacity_type: CapacityType | None) -> PodShape | 
         spec=spec,
         image=next(filter(None, (text(one, "image") for one in listed(given, "containers"))), None),
     )
+
+
+def _without_name(labels: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in labels.items() if key != _HOSTNAME}
+
+
+def _node_affinity(given: Json) -> dict[str, object]:
+    """As it is, without what names single nodes; of the terms of a list one is enough."""
+    kept = dict(given)
+    terms = [_free_term(one) for one in listed(part(given, _REQUIRED), _TERMS)]
+    if all(terms):
+        kept |= {_REQUIRED: {**part(given, _REQUIRED), _TERMS: terms}} if terms else {}
+    else:
+        del kept[_REQUIRED]
+    preferred = list(listed(given, _PREFERRED))
+    free = [one for one in preferred if _free_term(part(one, _TERM)) == part(one, _TERM)]
+    if len(free) < len(preferred):
+        kept[_PREFERRED] = free
+    return kept
+
+
+def _free_term(term: Json) -> dict[str, object]:
+    """A term of a node selector; empty = it was about names alone."""
+    expressions = [one for one in listed(term, _LABELS) if text(one, "key") != _HOSTNAME]
+    return {_LABELS: expressions} if expressions else {}
 
 
 def pods_refused(round_: PoolRound, *addresses: Callable[[str, str], Address]) -> str | None:

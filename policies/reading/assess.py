@@ -141,6 +141,13 @@ def assess(
     )
 
 
+def _waiting_pod(waiting: Iterable[GangPod]) -> tuple[str, str] | None:
+    """One of no gang, where there is any."""
+    found = ((gang_of(one.pod) is not None, one.pod.uid, one.pod.name) for one in waiting)
+    first = min(found, default=None)
+    return None if first is None else first[1:]
+
+
 def _candidate(pool: PoolObjects) -> Candidate:
     nodes = [one.node for one in pool.readings if one.node is not None]
     return candidate_of(
@@ -220,6 +227,6 @@ def _state(
         labels=pool.record.labels if pool.record is not None else {},
         workloads=tuple(sorted(workloads, key=str)),
         pods_wait=pool.pods_wait,
-        waiting_pod=min(((one.pod.uid, one.pod.name) for one in pool.waiting), default=None),
+        waiting_pod=_waiting_pod(pool.waiting),
         remarks=(*pool.remarks, *ending_remarks(nodes, gangs, now_seconds + lead_seconds)),
     )

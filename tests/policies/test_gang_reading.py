@@ -195,6 +195,9 @@ def test_a_pod_that_names_a_pool_without_a_node_waits_for_it_and_tells_what_to_o
     spec = {"nodeSelector": {"karpenter.sh/nodepool": "h100"}}
     state = only(reading({Kind.POD: [pod("chat", 8, spec=spec)]}))
     assert (state.demand_gpus, state.waiting_pod) == (8.0, ("uid-chat", "llm/chat"))
+    of_gang = pod("a", 8, spec={**spec, "schedulingGroup": {"podGroupName": "g"}})
+    state = only(reading({Kind.POD: [of_gang, pod("chat", 8, spec=spec)]}))
+    assert state.waiting_pod == ("uid-chat", "llm/chat")
 
 
 @pytest.mark.parametrize(("kind", "gangs"), [("Job", 1), ("StatefulSet", 0)])
