@@ -200,7 +200,7 @@ class NodePlanning:
         last = self._spending.at_seconds
         if last is not None and abs(now - last) > GAP_SECONDS:
             # Nodes that were empty then may have been used since, and nobody saw that.
-            self._seen = NodesSeen()
+            self._seen = NodesSeen(usual=self._seen.usual)
             given = replace(given, emptied={})
         assessment = self._assessed(given)
         self._seen = assessment.seen

@@ -13,7 +13,7 @@ from policies.planning.node_planning import PlanningState
 from policies.planning.planned_replicas import WORKLOADS_MAX, UsualPool
 from policies.planning.spending import POLICIES_MAX, PolicySpending, SpendingBook
 from policies.planning.tuning import EVIDENCE_MAX, Evidence, TunedPools, TuningRecord
-from policies.reading.nodes import NodesSeen
+from policies.reading.nodes import NodesSeen, UsualNode
 from policies.rules.constants import RuleConstants
 
 FORMAT: Final = 1
@@ -45,6 +45,11 @@ class _UsualPool(_Part):
     seen_seconds: Moment
     labels: Annotated[dict[str, str], Field(max_length=_LABELS_MAX)] = {}
     """Left out where there are none, as by programs that did not know them."""
+
+
+class _UsualNode(_Part):
+    gpus: Annotated[int, Field(gt=0)]
+    instance_type: str | None = None
 
 
 class _Month(_Part):
@@ -96,6 +101,8 @@ class _State(_Part):
     demand: Annotated[dict[str, _Demand], Field(max_length=POOLS_MAX)]
     tuned: Annotated[dict[str, _Tuning], Field(max_length=POOLS_MAX)] = {}
     """Left out where no pool is tuned, as by programs that did not know it."""
+    usual_nodes: Annotated[dict[str, _UsualNode], Field(max_length=POOLS_MAX)] = {}
+    """The same, where no NodePool has had nodes."""
 
 
 class _Header(BaseModel):
@@ -141,6 +148,10 @@ def encode_state(state: PlanningState) -> bytes:
                 for name, one in state.demand.items()
             },
             tuned={name: _tuning(one) for name, one in state.tuned.records.items()},
+            usual_nodes={
+                name: _UsualNode(gpus=one.gpus, instance_type=one.instance_type)
+                for name, one in list(state.seen.usual.items())[:POOLS_MAX]
+            },
         )
         .model_dump_json(exclude_defaults=True)
         .encode()
@@ -164,7 +175,14 @@ def decode_state(content: bytes) -> PlanningState:
         raise StateRefusedError(first_fault(error)) from error
     return PlanningState(
         decisions=DecisionState(started_seconds=state.started_seconds, pools=state.noted),
-        seen=NodesSeen(empty_since_seconds=state.empty_since, starting=frozenset(state.starting)),
+        seen=NodesSeen(
+            empty_since_seconds=state.empty_since,
+            starting=frozenset(state.starting),
+            usual={
+                name: UsualNode(gpus=one.gpus, instance_type=one.instance_type)
+                for name, one in state.usual_nodes.items()
+            },
+        ),
         usual_pools={
             Workload(kind=one.kind, namespace=one.namespace, name=one.name): UsualPool(
                 pool=one.pool,

@@ -25,7 +25,7 @@ from policies.reading.gangs import (
     missing_pods,
     unmade_demand,
 )
-from policies.reading.nodes import NodesSeen, pool_node
+from policies.reading.nodes import NodesSeen, UsualNode, pool_node
 from policies.reading.pool_objects import PoolObjects, gpus_of, pools_with_gpus
 from policies.reading.waiting import waiting_gangs, waiting_pods
 from policies.rounds import Emptied
@@ -96,7 +96,7 @@ def assess(
 ) -> Assessment:
     """The pools of a cluster with GPUs."""
     pools, remarks = pools_with_gpus(
-        cluster, snapshot, beside.loads, beside.prices.instances, beside.emptied
+        cluster, snapshot, beside.loads, beside.prices.instances, beside.emptied, seen.usual
     )
     candidates = [_candidate(pool) for pool in pools]
     waiting = waiting_pods(cluster, candidates)
@@ -137,6 +137,7 @@ def assess(
             starting=frozenset(
                 node.uid for node in nodes if node.stage is not NodeStage.INITIALIZED
             ),
+            usual=_usual_nodes(cluster, states, seen.usual),
         ),
     )
 
@@ -146,6 +147,22 @@ def _waiting_pod(waiting: Iterable[GangPod]) -> tuple[str, str] | None:
     found = ((gang_of(one.pod) is not None, one.pod.uid, one.pod.name) for one in waiting)
     first = min(found, default=None)
     return None if first is None else first[1:]
+
+
+def _usual_nodes(
+    cluster: Cluster, states: Iterable[PoolState], before: Mapping[str, UsualNode]
+) -> dict[str, UsualNode]:
+    """With those of before, as long as their NodePool is there, or they were not read."""
+    pools = cluster.node_pools
+    names = set(before) if pools is None else {pool.name for pool in pools}
+    found = {name: usual for name, usual in before.items() if name in names}
+    for state in states:
+        types = [one.instance_type for one in state.nodes if one.gpus == state.gpus_per_node]
+        if types and state.name in names:
+            found[state.name] = UsualNode(
+                gpus=state.gpus_per_node, instance_type=terms.most_common(types)
+            )
+    return found
 
 
 def _candidate(pool: PoolObjects) -> Candidate:
@@ -197,7 +214,6 @@ def _state(
         for one in pool.readings
     )
     capacity = terms.capacity_type(pool.record, nodes)
-    machines = terms.machine_types(pool.record, beside.prices.instances)
     unowned = sum(one.unowned_gpus for one in pool.readings)
     single = [one for one in pods if gang_of(one.pod) is None]
     workloads = {one.pod.workload for one in pods if one.pod.workload is not None}
@@ -211,10 +227,10 @@ def _state(
     return PoolState(
         name=pool.name,
         generation=terms.most_common(one.account.generation for one in pool.readings if one.account)
-        or terms.only(one.generation for one in machines),
+        or terms.only(one.generation for one in pool.machines),
         gpus_per_node=pool.gpus_per_node,
         usd_per_hour=terms.usd_per_hour(
-            nodes, pool.gpus_per_node, capacity, machines, beside.prices
+            nodes, pool.gpus_per_node, capacity, pool.machines, beside.prices
         ),
         capacity_type=capacity,
         nodes=nodes,

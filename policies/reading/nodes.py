@@ -18,6 +18,15 @@ from policies.situation import NodePod, NodeStage, PoolNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsualNode:
+    """What the last nodes of a pool were."""
+
+    gpus: int
+    instance_type: str | None = None
+    """None = they did not tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodesSeen:
     """What readings told of nodes, kept for the next one; a fresh one makes nodes look younger."""
 
@@ -25,6 +34,8 @@ class NodesSeen:
     """By the node's UID."""
     starting: frozenset[str] = frozenset()
     """UIDs of nodes that were not initialized yet."""
+    usual: Mapping[str, UsualNode] = field(default_factory=dict)
+    """By the name of a NodePool: what it has no node any more to tell of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

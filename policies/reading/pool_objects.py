@@ -22,7 +22,7 @@ from fleet.snapshot import FleetSnapshot
 from policies.reading import terms
 from policies.reading.gang_objects import UnmadeGang
 from policies.reading.gangs import GangPod
-from policies.reading.nodes import NodeReading
+from policies.reading.nodes import NodeReading, UsualNode
 from policies.rounds import Emptied
 
 
@@ -34,6 +34,8 @@ class PoolObjects:
     record: NodePool | None
     readings: list[NodeReading] = field(default_factory=list)
     gpus_per_node: int = 0
+    machines: tuple[Instance, ...] = ()
+    """What new nodes may be; empty = nothing tells."""
     waiting: list[GangPod] = field(default_factory=list)
     pods_wait: bool = False
     """Pods wait that may get a node of it, also such as no pool counts."""
@@ -57,6 +59,7 @@ def pools_with_gpus(
     loads: Mapping[str, PodLoad],
     instances: Mapping[str, Instance],
     emptied: Mapping[str, Emptied],
+    usual: Mapping[str, UsualNode],
 ) -> tuple[list[PoolObjects], list[str]]:
     """The pools by name, and remarks on those that are left out.
 
@@ -66,13 +69,14 @@ def pools_with_gpus(
         loads: what is known of pods' loading, by their UID.
         instances: machine types by name, for pools without a node.
         emptied: how Nodes lost their pods, by name, where that was seen.
+        usual: what nodes of pools were, by the NodePool's name, for pools without a node.
     """
     records = {one.name: one for one in cluster.node_pools or ()}
     readings = _readings(cluster, snapshot, loads, emptied)
     found, remarks = [], []
     for name in sorted({*records, *readings}):
         pool = PoolObjects(name=name, record=records.get(name), readings=readings.get(name, []))
-        _count_gpus(pool, instances)
+        _count_gpus(pool, instances, usual.get(name))
         accounts = [one.account for one in pool.readings if one.account is not None]
         unread = {one.not_read for one in accounts} - {None}
         of_gpus = pool.gpus_per_node > 0
@@ -87,6 +91,11 @@ def pools_with_gpus(
             remarks.append(f"pool {name} is left alone: no {kinds} was read, so use is unknown")
         elif of_gpus:
             found.append(pool)
+        elif not pool.readings and terms.may_have_gpus(records[name], instances):
+            remarks.append(
+                f"pool {name} is left alone: it has had no node yet, and its requirements do not "
+                "tell how many GPUs one has"
+            )
     return found, remarks
 
 
@@ -151,7 +160,10 @@ def _by_dra(cluster: Cluster, readings: Iterable[NodeReading]) -> bool:
     return any(one.account is not None and one.account.devices for one in shown)
 
 
-def _count_gpus(pool: PoolObjects, instances: Mapping[str, Instance]) -> None:
+def _count_gpus(
+    pool: PoolObjects, instances: Mapping[str, Instance], usual: UsualNode | None
+) -> None:
+    pool.machines = terms.machine_types(pool.record, instances)
     counts = Counter(map(gpus_of, pool.readings))
     counts.pop(0, None)
     if counts:
@@ -161,9 +173,15 @@ def _count_gpus(pool: PoolObjects, instances: Mapping[str, Instance]) -> None:
             pool.remarks.append(
                 f"its nodes have {sizes} GPUs; new ones are taken to have {pool.gpus_per_node}"
             )
-    else:
-        machines = terms.machine_types(pool.record, instances)
-        pool.gpus_per_node = terms.only(one.gpus for one in machines) or 0
+        return
+    allowed = {one.gpus for one in pool.machines}
+    if len(allowed) == 1:
+        pool.gpus_per_node = allowed.pop()
+    elif pool.record is not None and usual is not None and (not allowed or usual.gpus in allowed):
+        pool.gpus_per_node = usual.gpus
+        known = instances.get(usual.instance_type or "")
+        if known is not None and known.gpus == usual.gpus and known in (pool.machines or (known,)):
+            pool.machines = (known,)
 
 
 def gpus_of(reading: NodeReading) -> int:

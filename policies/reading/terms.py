@@ -25,10 +25,43 @@ def capacity_type(pool: NodePool | None, nodes: Iterable[PoolNode]) -> CapacityT
 
 
 def machine_types(pool: NodePool | None, known: Mapping[str, Instance]) -> tuple[Instance, ...]:
-    """What new nodes may be; empty = the pool does not tell, or one of its types is not known."""
-    names = allowed_values(pool, INSTANCE_TYPE) if pool is not None else ()
-    found = tuple(known[name] for name in names if name in known)
-    return found if len(found) == len(names) else ()
+    """What new nodes may be: of the machine types, else of the families of AWS that a pool names.
+
+    Empty = the pool names none, or one that is not known.
+    """
+    if pool is None:
+        return ()
+    names, families = allowed_values(pool, INSTANCE_TYPE), _of_aws(pool, "instance-family")
+    found = {name: known[name] for name in names if name in known}
+    if not names:
+        found = {name: one for name, one in known.items() if _family(name) in families}
+    if len(found) < len(names) or {_family(name) for name in found} < families:
+        return ()
+    sizes, counts = _of_aws(pool, "instance-size"), _of_aws(pool, "instance-gpu-count")
+    return tuple(
+        one
+        for name, one in found.items()
+        if (not families or _family(name) in families)
+        and (not sizes or name.partition(".")[2] in sizes)
+        and (not counts or str(one.gpus) in counts)
+    )
+
+
+def may_have_gpus(pool: NodePool, known: Mapping[str, Instance]) -> bool:
+    """Whether a pool without nodes is one of GPUs, as far as it tells.
+
+    Args:
+        pool: its NodePool.
+        known: machine types with GPUs, by name.
+    """
+    asked = any(
+        "gpu" in one.key and one.operator not in {"NotIn", "DoesNotExist", "Lt", "Lte"}
+        for one in pool.requirements
+    )
+    tainted = any("gpu" in taint.key for taint in pool.taints)
+    limited = any(name in pool.limits for name in WHOLE)
+    named = {*allowed_values(pool, INSTANCE_TYPE), *_of_aws(pool, "instance-family")}
+    return asked or tainted or limited or not named.isdisjoint({*known, *map(_family, known)})
 
 
 def usd_per_hour(
@@ -83,6 +116,19 @@ def allowed_values(pool: NodePool, key: str) -> tuple[str, ...]:
     """The values of a label that a pool's requirements allow; empty = any."""
     found = [one.values for one in pool.requirements if one.key == key and one.operator == "In"]
     return found[0] if found else ()
+
+
+def _of_aws(pool: NodePool, label: str) -> set[str]:
+    return {
+        value
+        for prefix in ("karpenter.k8s.aws", "eks.amazonaws.com")
+        for value in allowed_values(pool, f"{prefix}/{label}")
+    }
+
+
+def _family(machine: str) -> str:
+    """As AWS has it: `p5` of `p5.48xlarge`."""
+    return machine.partition(".")[0]
 
 
 def only(values: Iterable[T]) -> T | None:

@@ -393,6 +393,83 @@ def test_an_empty_pool_has_the_gpus_of_its_machine_type() -> None:
     assert state.usd_per_hour is None
 
 
+def asking(**labels: list[str]) -> list[Json]:
+    """Requirements of a NodePool; `gpu_count` is the label `karpenter.k8s.aws/instance-gpu-count`.
+
+    The machine types are `type`.
+    """
+    names = {one: f"karpenter.k8s.aws/instance-{one.replace('_', '-')}" for one in labels}
+    names["type"] = "node.kubernetes.io/instance-type"
+    return [
+        {"key": names[one], "operator": "In", "values": values} for one, values in labels.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "usd"),
+    [
+        pytest.param(asking(family=["p4d"]), 8, 21.9576, id="a family of one size"),
+        pytest.param(asking(family=["p5"], gpu_count=["8"]), 8, 55.04, id="and its GPUs"),
+        pytest.param(asking(family=["p5"], size=["4xlarge"]), 1, 6.88, id="and a size"),
+        pytest.param(asking(family=["p5", "p5en"], size=["48xlarge"]), 8, 63.296, id="the dearest"),
+        pytest.param(
+            asking(type=["p5.48xlarge", "g6e.12xlarge"], gpu_count=["4"]), 4, 10.4926, id="of types"
+        ),
+    ],
+)
+def test_a_pool_without_a_node_has_what_its_requirements_leave(
+    asked: list[Json], gpus: int, usd: float
+) -> None:
+    assessment = assessed({Kind.NODE_POOL: [pool("h100", requirements=asked)]})
+    state = only(assessment)
+    assert (state.gpus_per_node, state.usd_per_hour) == (gpus, usd)
+    assert assessment.remarks == ()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(asking(family=["p5"]), id="a family of two sizes"),
+        pytest.param(asking(family=["p5en", "p99"]), id="a family that is not known"),
+        pytest.param(asking(type=["p5.48xlarge", "g6e.12xlarge"]), id="types of two sizes"),
+        pytest.param(asking(gpu_name=["h100"]), id="a GPU"),
+    ],
+)
+def test_a_pool_that_has_had_no_node_and_does_not_tell_its_gpus_is_named(asked: list[Json]) -> None:
+    general = pool("general", requirements=asking(family=["m7i"]))
+    assessment = assessed({Kind.NODE_POOL: [pool("h100", requirements=asked), general]})
+    assert assessment.pools == ()
+    (remark,) = assessment.remarks
+    assert remark == (
+        "pool h100 is left alone: it has had no node yet, and its requirements do not tell how "
+        "many GPUs one has"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "pools"),
+    [
+        pytest.param(asking(gpu_name=["h100"]), 1, id="which asks for a GPU"),
+        pytest.param(asking(family=["p5"]), 1, id="which asks for a family"),
+        pytest.param(asking(type=["p5.48xlarge", "g6e.12xlarge"]), 1, id="of two types"),
+        pytest.param([], 1, id="which asks for nothing"),
+        pytest.param(
+            asking(family=["g6e"], gpu_count=["1", "4"]), 0, id="and is not that any more"
+        ),
+    ],
+)
+def test_a_pool_whose_last_node_is_gone_is_what_it_was(asked: list[Json], pools: int) -> None:
+    objects = {Kind.NODE_POOL: [pool("h100", requirements=asked)]}
+    seen = assessed({**objects, Kind.NODE: [node("a")]}).seen
+    for _ in range(2):
+        assessment = assessed(objects, seen)
+        found = [(one.gpus_per_node, one.usd_per_hour, one.generation) for one in assessment.pools]
+        assert found == [(8, 55.04, "h100-sxm")] * pools
+        seen = assessment.seen
+    gone = assessed({Kind.NODE_POOL: [], Kind.NODE: []}, seen)
+    assert (gone.pools, gone.seen.usual) == ((), {})
+
+
 @pytest.mark.parametrize(
     ("own", "capacity", "usd"),
     [

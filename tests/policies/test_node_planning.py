@@ -530,6 +530,18 @@ def test_a_state_without_choices_is_as_programs_before_it_wrote_and_read_it() ->
     assert decode_state(content).tuned.records == {}
 
 
+def test_a_pool_whose_last_node_is_gone_still_has_its_floor_after_a_restart_and_a_gap() -> None:
+    first = NodePlanning()
+    first.plan(given(two_nodes()))
+    second = NodePlanning(decode_state(encode_state(first.state)))
+    floor = policies(f"{ACT}, warmFloors: [{{nodes: 1}}]")
+    none = {Kind.NODE_POOL: two_nodes()[Kind.NODE_POOL]}
+    for seconds in (120, 7200):
+        found = second.plan(given(none, NOW + seconds, policies=floor))
+        assert (only(found).demand_gpus, only(found).gpus_per_node) == (0.0, 8)
+    assert [one.nodes for one in found.plan.pools[0].orders] == [1]
+
+
 def test_a_night_is_given_what_the_pool_kept_and_how_its_pods_are() -> None:
     planning = NodePlanning()
     for step in range(10):
