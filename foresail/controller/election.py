@@ -39,6 +39,8 @@ class LeaseRecord:
     renewed_seconds: float | None
     """Unix time on the holder's clock: a label, which nothing is decided by."""
     transitions: int = 0
+    note: str = ""
+    """What the leader wrote beside, for those that come after it."""
     version: str | None = None
     """That an update must name; None = it is new."""
 
@@ -114,6 +116,10 @@ class Election:
         self._pace = pace or Pace()
         self.changed: Callable[[], None] = lambda: None
         """Called when leadership begins or ends."""
+        self.note: Callable[[], str] = lambda: ""
+        """What to write into the Lease beside, while this replica leads; empty = what is there."""
+        self.note_found: Callable[[str], None] = lambda _: None
+        """Called with what is found there, before this replica replaces it."""
         self._may_act_until = -inf
         self._led = False
         self._seen: LeaseRecord | None = None
@@ -165,7 +171,8 @@ class Election:
         if had_it and self._seen is not None and self._seen.holder == self._identity:
             try:
                 async with asyncio.timeout(self._pace.retry_seconds):
-                    await self._leases.write(replace(self._seen, holder=NOBODY))
+                    note = self.note() or self._seen.note
+                    await self._leases.write(replace(self._seen, holder=NOBODY, note=note))
             except (LeaseConflictError, LeaseUnavailableError, TimeoutError) as error:
                 log.warning("lease_not_given_back", why=str(error) or "no answer in time")
         self._tell()
@@ -188,6 +195,8 @@ class Election:
     def _observe(self, found: LeaseRecord) -> None:
         if found != self._seen:
             self._seen, self._seen_since = found, self._steady()
+            if found.note:
+                self.note_found(found.note)
 
     def _ours(self, found: LeaseRecord | None) -> LeaseRecord:
         now = self._wall()
@@ -199,6 +208,7 @@ class Election:
             acquired_seconds=found.acquired_seconds if continued and found is not None else now,
             renewed_seconds=now,
             transitions=before if continued else before + 1,
+            note=self.note() or (found.note if found is not None else ""),
             version=found.version if found is not None else None,
         )
 

@@ -11,6 +11,7 @@ import aiohttp
 from kubernetes_asyncio.client import ApiClient
 from kubernetes_asyncio.config import ConfigException
 
+from fleet.annotations import SPENT
 from fleet.cluster.fields import (
     Json,
     UnreadableObjectError,
@@ -62,6 +63,7 @@ class ApiLeases:
                 acquired_seconds=seconds(spec, "acquireTime"),
                 renewed_seconds=seconds(spec, "renewTime"),
                 transitions=whole_number(spec, "leaseTransitions") or 0,
+                note=text(part(metadata, "annotations"), SPENT) or "",
                 version=text(metadata, "resourceVersion"),
             )
         except UnreadableObjectError as error:
@@ -69,10 +71,11 @@ class ApiLeases:
 
     def _document(self, record: LeaseRecord) -> Mapping[str, Any]:
         version = {"resourceVersion": record.version} if record.version is not None else {}
+        note = {"annotations": {SPENT: record.note}} if record.note else {}
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": self._name, "namespace": self._namespace, **version},
+            "metadata": {"name": self._name, "namespace": self._namespace, **version, **note},
             "spec": {
                 "holderIdentity": record.holder,
                 "leaseDurationSeconds": record.lease_seconds,

@@ -184,10 +184,9 @@ async def assembled(
         if not options.dry_run:
             connections = replace(connections, store=folder)
         if not (options.dry_run or options.observe):
-            leases = ApiLeases(client, options.namespace, LEASE)
             connections = replace(
                 connections,
-                election=Election(leases, options.identity, steady=clocks.steady, wall=clocks.wall),
+                election=_election(options, client, clocks, rounds),
                 events=NodeEvents(post_to(client), registry),
             )
         controller = Controller(rounds, connections, clocks, registry)
@@ -250,6 +249,17 @@ async def _console(
     async with serving(source, options.console, options.console_token) as port:
         log.info("console", address=options.console, port=port)
         yield
+
+
+def _election(
+    options: ControllerOptions, client: ApiClient, clocks: Clocks, rounds: ClusterRounds
+) -> Election:
+    """With what the month has cost in the Lease: a ceiling must not begin anew with new pods."""
+    leases = ApiLeases(client, options.namespace, LEASE)
+    election = Election(leases, options.identity, steady=clocks.steady, wall=clocks.wall)
+    election.note = lambda: rounds.spending_note
+    election.note_found = lambda note: rounds.take_spending(note, clocks.wall())
+    return election
 
 
 def _runs(options: ControllerOptions, mirror: Mirror, clocks: Clocks) -> RunWatch | None:

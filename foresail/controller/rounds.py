@@ -89,6 +89,15 @@ class ClusterRounds:
         )
 
     @property
+    def spending_note(self) -> str:
+        """What the policies have spent in their month, for a start without a state."""
+        return self._planning.spending_note
+
+    def take_spending(self, note: str, now_seconds: float) -> None:
+        """Count at least what another controller noted."""
+        self._planning.take_spending(note, now_seconds)
+
+    @property
     def lasting(self) -> object:
         """What a crash must not lose, to compare with what it was before."""
         starting = self._startups.nodes.starting

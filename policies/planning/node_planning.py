@@ -38,6 +38,7 @@ from policies.planning.planned_replicas import (
 from policies.planning.policy_choice import PolicyChoice
 from policies.planning.pool_decisions import decide_pools
 from policies.planning.spending import SpendingBook, idle_usd_per_hour
+from policies.planning.spending_note import spending_in, spending_note
 from policies.planning.tuning import (
     NoChoice,
     TunedPools,
@@ -157,6 +158,15 @@ class NodePlanning:
         """
         notes = {pool: frozenset(noted) for pool, noted in self._decisions.pools.items()}
         return notes, self._tuned
+
+    @property
+    def spending_note(self) -> str:
+        """What the policies have spent in their month, for a start without a state."""
+        return spending_note(self._spending.policies)
+
+    def take_spending(self, note: str, now_seconds: float) -> None:
+        """Count at least what another controller noted."""
+        self._spending = self._spending.at_least(spending_in(note), now_seconds)
 
     def learn(self, at_seconds: float, gpus: Mapping[str, float]) -> None:
         """Take the demand of pools in GPUs at a past moment, the oldest first."""

@@ -7,7 +7,7 @@ capacity costs nothing more. After `GAP_SECONDS` without a reading nothing is ad
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,8 @@ from policies.situation import NodeStage, PoolNode, PoolState, Spending
 
 POLICIES_MAX: Final = 1024
 _HOUR: Final = 3600.0
+_ZONES_AHEAD: Final = timedelta(hours=14)
+"""Of UTC, at the most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,18 @@ class SpendingBook:
         return replace(
             self, policies=dict(list(kept.items())[-POLICIES_MAX:]), at_seconds=now_seconds
         )
+
+    def at_least(self, others: Mapping[str, PolicySpending], now_seconds: float) -> "SpendingBook":
+        """With what others counted, where that is more, or of a later month that has begun."""
+        last = f"{datetime.fromtimestamp(now_seconds, UTC) + _ZONES_AHEAD:%Y-%m}"
+        found = dict(self.policies)
+        for name, theirs in others.items():
+            ours = found.get(name)
+            if theirs.month <= last and (
+                ours is None or (ours.month, ours.usd) < (theirs.month, theirs.usd)
+            ):
+                found[name] = theirs
+        return replace(self, policies=found)
 
     @property
     def spending(self) -> Spending:

@@ -32,6 +32,7 @@ from fleet.run_progress import Unit, progress_of
 from foresail.exports.reading import Asked, read_export
 from foresail.exports.recorded import RecordedInExport
 from foresail.settings.file import Settings
+from policies.planning.spending_note import spending_in
 from policies.reading.runs import LinkedRun, gang_ends
 from replay.traces import TraceError
 from replay.traces import read as read_trace
@@ -251,6 +252,7 @@ def state(data: bytes) -> None:
     for decode in (decode_workload, decode_feed):
         with contextlib.suppress(StateRefusedError, ValidationError):
             decode(data)
+    spending_in(data.decode(errors="replace"))
 
 
 def mlflow_answer(data: bytes) -> None:

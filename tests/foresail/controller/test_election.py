@@ -71,6 +71,26 @@ async def test_a_leader_that_ends_lets_the_other_lead_at_the_next_attempt() -> N
         assert leases.record.transitions == 1
 
 
+async def test_the_note_of_a_leader_outlives_it_and_is_found_before_another_replaces_it() -> None:
+    leases, notes, found = MemoryLeases(), ["1"], list[str]()
+    async with standing(leases, "a") as a:
+        a.election.note = lambda: notes[-1]
+        await asyncio.sleep(8)
+        notes.append("2")
+        await a.stop()
+    assert leases.record is not None
+    assert (leases.record.holder, leases.record.note) == ("", "2")
+    async with standing(leases, "b") as b:
+        await asyncio.sleep(8)
+        # One that has nothing to note leaves what is there.
+        assert (b.leading, leases.record.note) == (True, "2")
+    async with standing(leases, "c") as c:
+        c.election.note_found = found.append
+        c.election.note = lambda: f"{found[-1]} and 3"
+        await asyncio.sleep(8)
+        assert (c.leading, found, leases.record.note) == (True, ["2"], "2 and 3")
+
+
 async def test_a_leader_that_is_cut_off_stops_before_the_other_begins(observed: Observe) -> None:
     leases = MemoryLeases()
     async with standing(leases, "a") as a, standing(leases, "b") as b:

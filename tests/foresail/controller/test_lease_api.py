@@ -57,6 +57,15 @@ async def test_a_lease_is_created_and_read_back(server: WritableServer, leases: 
     assert list(unknown_fields(document, "V1Lease")) == []
 
 
+async def test_a_note_is_an_annotation(server: WritableServer, leases: ApiLeases) -> None:
+    written = await leases.write(replace(NEW, note="as it is"))
+    assert server.written[PATH]["metadata"]["annotations"] == {"foresail.io/spent": "as it is"}
+    found = await leases.read()
+    assert (found, written.note) == (written, "as it is")
+    await leases.write(replace(written, note=""))
+    assert "annotations" not in server.written[PATH]["metadata"]
+
+
 async def test_only_the_version_that_was_read_is_replaced(leases: ApiLeases) -> None:
     first = await leases.write(NEW)
     second = await leases.write(replace(first, holder="b"))

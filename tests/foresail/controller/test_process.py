@@ -1,8 +1,10 @@
 """The whole controller over HTTP against a fake API server: pages, policies, Events, bad days."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from fleet.cluster.follow.api import Patience
 from fleet.cluster.kinds import SOURCES, Kind
 from foresail.controller.options import ControllerOptions
 from foresail.controller.policies_in_force import PATH as POLICIES
-from foresail.controller.process import once, running
+from foresail.controller.process import CLOCKS, once, running
 from policies.policy.pool_policy import Mode
 from scaler.errors import ForesailError
 from tests.foresail.controller.writable_server import WritableServer
@@ -299,7 +301,7 @@ def acting(nodes: int, **spec: Any) -> Json:
         "nodes": nodes,
     }
     ceiling = {"usdPerHour": 1000}
-    return policy(mode="act", idleCeiling=ceiling, warmFloors=[floor], **spec)
+    return policy(**{"mode": "act", "idleCeiling": ceiling, "warmFloors": [floor], **spec})
 
 
 async def test_a_policy_that_acts_holds_a_node_with_a_lease(
@@ -316,6 +318,32 @@ async def test_a_policy_that_acts_holds_a_node_with_a_lease(
     assert (write.method, write.path) == ("PATCH", "/api/v1/nodes/b")
     assert "karpenter.sh/do-not-disrupt" in str(write.body)
     assert "foresail.io/kept-until" in str(write.body)
+
+
+async def test_a_month_that_is_spent_stays_spent_for_a_controller_without_a_state(
+    server: WritableServer, start: Any
+) -> None:
+    ceilings = {"usdPerHour": 1000, "usdPerMonth": 5000}
+    server.serve(POLICIES, "CapacityPolicy", acting(2, idleCeiling=ceilings))
+    month = f"{datetime.fromtimestamp(CLOCKS.wall(), UTC):%Y-%m}"
+    server.written[LEASE] = {
+        "metadata": {
+            "name": "foresail-controller",
+            "resourceVersion": "1",
+            "annotations": {"foresail.io/spent": json.dumps({"all": [month, 5000.0]})},
+        },
+        "spec": {"holderIdentity": "", "leaseDurationSeconds": 30, "leaseTransitions": 3},
+    }
+    one = await start(options())
+
+    async def refused() -> bool:
+        status, _ = await one.get("/readyz")
+        found = await one.plan() if status == 200 else {"leading": False}
+        return found["leading"] and "$0.00 is left of the month's ceiling" in json.dumps(found)
+
+    await until(refused)
+    spent = json.loads(server.written[LEASE]["metadata"]["annotations"]["foresail.io/spent"])
+    assert spent["all"][1] >= 5000.0
 
 
 async def test_an_order_without_buffers_makes_placeholders_after_a_real_pod(
