@@ -18,6 +18,7 @@ class CpuPod:
 
     name: str
     """With its namespace."""
+    uid: str
     node: str
 
 
@@ -25,7 +26,7 @@ def cpu_pod_of(pod: Pod) -> CpuPod | None:
     """The record of such a pod; None = it is another one, has no node or has ended."""
     if pod.node is None or pod.ended or pod.may_take_gpus or pod.of_daemon_set or pod.static:
         return None
-    return CpuPod(name=pod.name, node=intern(pod.node))
+    return CpuPod(name=pod.name, uid=pod.uid, node=intern(pod.node))
 
 
 def cpu_pod_by_node(kept: Iterable[CpuPod], pods: Iterable[Pod]) -> dict[str, str]:
