@@ -9,13 +9,16 @@ from policies.planning.spending import POLICIES_MAX, PolicySpending
 
 NOTE_CHARACTERS_MAX: Final = 128 * 1024
 """Half of what the annotations of an object may have."""
+_NOTED_MAX: Final = 256
+"""Policies; with names of 253 characters that is less than the above."""
 _USD_MAX: Final = 1e12
 _MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
 def spending_note(policies: Mapping[str, PolicySpending]) -> str:
-    """The months and their dollars, in cents; empty = none has cost anything."""
-    spent = {name: [one.month, round(one.usd, 2)] for name, one in policies.items() if one.usd > 0}
+    """The months and their dollars, in cents, of those that cost most; empty = none did."""
+    dearest = sorted(policies.items(), key=lambda item: -item[1].usd)[:_NOTED_MAX]
+    spent = {name: [one.month, round(one.usd, 2)] for name, one in dearest if one.usd > 0}
     return json.dumps(spent, sort_keys=True) if spent else ""
 
 

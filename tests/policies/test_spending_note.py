@@ -24,6 +24,13 @@ def test_it_is_read_as_it_was_written_to_the_cent() -> None:
     assert spending_note({"b": spent(0.0)}) == ""
 
 
+def test_a_note_is_never_too_long_for_an_annotation() -> None:
+    many = {f"{number:0253}": spent(number) for number in range(1024)}
+    note = spending_note(many)
+    assert len(note) < NOTE_CHARACTERS_MAX
+    assert min(one.usd for one in spending_in(note).values()) == 768.0
+
+
 @pytest.mark.parametrize(
     "note",
     [
