@@ -191,7 +191,9 @@ def _order_seconds(draft: PoolDraft) -> float:
 
 
 def _let_go(draft: PoolDraft) -> None:
-    cut = [node for node in draft.empty if draft.reasons.get(node.uid) is Reason.BUDGET]
+    """Release what is not affordable, but nodes that present demand wants."""
+    spare = draft.empty[max(0, draft.demand_nodes - len(draft.used)) :]
+    cut = [node for node in spare if draft.reasons.get(node.uid) is Reason.BUDGET]
     refused = not_releasable(draft, cut)
     for node in cut:
         if refused.get(node.uid) is None:

@@ -72,6 +72,13 @@ def test_an_unknown_price_is_not_affordable_under_a_ceiling(policy: PoolPolicy, 
     assert ("its price is unknown, and the policy has a ceiling" in texts(plan)) is (held == 0)
 
 
+def test_a_node_that_present_demand_wants_is_not_let_go_for_a_ceiling() -> None:
+    held = empty("a", held_by_us_until_seconds=NOW + 200)
+    state = pool(held, empty("b"), demand_gpus=1.0, forecast=forecast((1.0, 1.1, 1.2), last=1.0))
+    plan = plan_of(state, PoolPolicy(warm_floor_nodes=2, idle_usd_per_hour_max=0.0))
+    assert verdicts(plan) == {"a": "leave: budget", "b": "release: budget"}
+
+
 def test_pools_of_one_policy_share_its_ceiling() -> None:
     first = pool(empty("a", minutes=5), demand_gpus=0.0, name="first")
     second = pool(empty("b", minutes=50), demand_gpus=0.0, name="second")
