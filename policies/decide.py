@@ -146,6 +146,7 @@ def _plan(draft: PoolDraft) -> PoolPlan:
         orders=tuple(draft.orders),
         deletion_costs=draft.deletion_costs,
         disruption_costs=draft.disruption_costs,
+        set_aside=frozenset(draft.set_aside),
         steps=tuple(draft.steps),
     )
 
