@@ -30,7 +30,7 @@ class Reason(StrEnum):
     GANG = "gang"
     """Ordered or held for a workload that needs all its nodes at once."""
     BUDGET = "budget"
-    """Empty, and a ceiling ended its hold: it is on its way out."""
+    """Empty, and a ceiling allows no hold of it: it is on its way out, if its price is known."""
     RESERVED = "reserved"
     """Empty, and it costs the same without us."""
     HELD_BY_OTHERS = "held by others"

@@ -2,7 +2,9 @@
 
 Pools of one policy share its ceilings. Nodes ahead of demand that are on their way, and are not
 called off in this round, count first. Then come holds, the youngest first, so that the oldest is
-the first to go; then orders. For the month, a hold is counted for its whole lease, and an order for
+the first to go; then orders. What is held no more goes at once, so that it costs nothing more, but
+nodes that present demand wants, and nodes without a known price: an unknown price is no high one,
+and Karpenter decides. For the month, a hold is counted for its whole lease, and an order for
 its boot too: what is granted is paid for even if Foresail ends. Work that runs, models that load
 and reservations are no part of it.
 
@@ -143,8 +145,17 @@ def _empty_since(draft: PoolDraft, node: PoolNode) -> float:
     return draft.now_seconds if node.empty_since_seconds is None else node.empty_since_seconds
 
 
+def _given_up(draft: PoolDraft) -> list[PoolNode]:
+    """Nodes that are not held any more because their price is above what is left."""
+    return [
+        node
+        for node in draft.empty
+        if draft.reasons.get(node.uid) is Reason.BUDGET and draft.usd_per_hour(node) is not None
+    ]
+
+
 def _affordable(draft: PoolDraft, purse: _Purse) -> Iterable[NodeOrder]:
-    cut = Reason.BUDGET in draft.reasons.values()
+    cut = bool(_given_up(draft))
     reserved = draft.pool.capacity_type is CapacityType.RESERVED
     usd = 0.0 if reserved else draft.pool.usd_per_hour
     gangs = _granted_gangs(draft, usd, purse)
@@ -192,8 +203,9 @@ def _order_seconds(draft: PoolDraft) -> float:
 
 def _let_go(draft: PoolDraft) -> None:
     """Release what is not affordable, but nodes that present demand wants."""
-    spare = draft.empty[max(0, draft.demand_nodes - len(draft.used)) :]
-    cut = [node for node in spare if draft.reasons.get(node.uid) is Reason.BUDGET]
+    wanted = max(0, draft.demand_nodes - len(draft.used))
+    stay = {node.uid for node in draft.empty[:wanted]}
+    cut = [node for node in _given_up(draft) if node.uid not in stay]
     refused = not_releasable(draft, cut)
     for node in cut:
         if refused.get(node.uid) is None:

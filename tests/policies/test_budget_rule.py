@@ -59,17 +59,22 @@ def test_nodes_on_their_way_ahead_of_demand_count_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "held"),
+    ("policy", "verdict"),
     [
-        pytest.param(PoolPolicy(**FLOOR), 1, id="no ceiling"),
-        pytest.param(PoolPolicy(**FLOOR, idle_usd_per_hour_max=500.0), 0, id="with a ceiling"),
+        pytest.param(PoolPolicy(**FLOOR), "hold: warm floor", id="no ceiling"),
+        pytest.param(
+            PoolPolicy(**FLOOR, idle_usd_per_hour_max=500.0), "leave: budget", id="with a ceiling"
+        ),
     ],
 )
-def test_an_unknown_price_is_not_affordable_under_a_ceiling(policy: PoolPolicy, held: int) -> None:
+def test_a_node_of_unknown_price_is_neither_held_under_a_ceiling_nor_let_go_for_it(
+    policy: PoolPolicy, verdict: str
+) -> None:
     state = pool(empty("a", usd_per_hour=None), demand_gpus=0.0, usd_per_hour=None)
     plan = plan_of(state, policy)
-    assert len(named(plan, Verdict.HOLD)) == held
-    assert ("its price is unknown, and the policy has a ceiling" in texts(plan)) is (held == 0)
+    assert verdicts(plan) == {"a": verdict}
+    unknown = "its price is unknown, and the policy has a ceiling"
+    assert (unknown in texts(plan)) is (verdict == "leave: budget")
 
 
 def test_a_node_that_present_demand_wants_is_not_let_go_for_a_ceiling() -> None:
