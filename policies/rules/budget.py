@@ -156,8 +156,7 @@ def _given_up(draft: PoolDraft) -> list[PoolNode]:
 
 def _affordable(draft: PoolDraft, purse: _Purse) -> Iterable[NodeOrder]:
     cut = bool(_given_up(draft))
-    reserved = draft.pool.capacity_type is CapacityType.RESERVED
-    usd = 0.0 if reserved else draft.pool.usd_per_hour
+    usd = draft.pool.usd_per_hour_ordered
     gangs = _granted_gangs(draft, usd, purse)
     for order in draft.orders:
         if order.reason is Reason.GANG:

@@ -382,6 +382,27 @@ def test_a_new_node_costs_what_the_operator_says_of_its_machines(
     assert state.usd_per_hour == usd
 
 
+def test_new_nodes_on_demand_cost_what_the_list_says_beside_spot_nodes() -> None:
+    spot = {"karpenter.sh/capacity-type": "spot"}
+    on_demand = claim("h100-b", "Launched")
+    on_demand["metadata"]["labels"] |= {
+        "karpenter.sh/capacity-type": "on-demand",
+        "node.kubernetes.io/instance-type": "p5.48xlarge",
+    }
+    types = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["p5.48xlarge"]}
+    objects = {
+        Kind.NODE_POOL: [pool("h100", requirements=[types])],
+        Kind.NODE_CLAIM: [initialized("h100-a", "a")],
+        Kind.NODE: [node("a", labels=spot, annotations={"foresail.io/usd-per-gpu-hour": "3.1"})],
+    }
+    state = only(assessed(objects))
+    assert state.usd_per_hour == pytest.approx(24.8)
+    assert (state.usd_per_hour_on_demand, state.usd_per_hour_ordered) == (55.04, 55.04)
+
+    objects[Kind.NODE_CLAIM].append(on_demand)
+    assert nodes_of(assessed(objects))["h100-b"].usd_per_hour == 55.04
+
+
 def test_a_spot_pool_at_zero_is_ordered_under_a_ceiling_where_its_price_is_known() -> None:
     types = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["p5.48xlarge"]}
     spot = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot"]}

@@ -4,7 +4,7 @@ import pytest
 
 from fleet.cluster.nodes import CapacityType
 from policies.node_plan import Verdict
-from policies.policy.pool_policy import PoolPolicy
+from policies.policy.pool_policy import PoolPolicy, SpotHedge
 from tests.policies.pools import (
     NOW,
     busy,
@@ -115,6 +115,16 @@ def test_a_pool_that_gives_up_a_node_orders_none_for_less() -> None:
     plan = plan_of(state, policy)
     assert verdicts(plan) == {"dear": "release: budget"}
     assert ordered(plan) == []
+
+
+def test_an_order_that_may_be_on_demand_counts_at_the_price_of_that() -> None:
+    hedge = SpotHedge(on_demand_share=1.0)
+    policy = PoolPolicy(warm_floor_nodes=4, idle_usd_per_hour_max=11.0, spot_hedge=hedge)
+    for capacity_type, nodes in ((CapacityType.SPOT, 4), (None, 2)):
+        state = pool(
+            demand_gpus=0.0, usd_per_hour_on_demand=5.0, capacity_type=capacity_type
+        )  # a spot machine costs $2
+        assert ordered(plan_of(state, policy)) == [(nodes, "warm floor")]
 
 
 def test_nodes_of_a_reservation_cost_nothing_more() -> None:
