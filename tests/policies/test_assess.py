@@ -613,6 +613,46 @@ def test_other_gangs_are_recognised(metadata: Json, spec: Json, name: str, pods:
     assert (gang.pods, gang.waiting_pods, gang.missing_pods) == (pods, pods, pods - 1)
 
 
+REPLICA = {
+    "kueue.x-k8s.io/queue-name": "serving",
+    "kueue.x-k8s.io/podset": "main",
+    "pod-template-hash": "1",
+}
+OF_STATEFUL_SET: Json = {
+    **owned("StatefulSet", "chat", {"kueue.x-k8s.io/pod-group-name": "statefulset-chat"}),
+    "annotations": {
+        "kueue.x-k8s.io/pod-group-total-count": "3",
+        "kueue.x-k8s.io/pod-group-serving": "true",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kind"),
+    [
+        pytest.param(owned("ReplicaSet", "chat-1", REPLICA), "Deployment", id="a Deployment"),
+        pytest.param(OF_STATEFUL_SET, "StatefulSet", id="a StatefulSet"),
+    ],
+)
+def test_replicas_that_kueue_admits_are_demand_and_no_gang(metadata: Json, kind: str) -> None:
+    pods = [pod("x", 8, "a", **metadata), pod("y", 8, "b", **metadata)]
+    found = assessed({Kind.NODE: [node("a"), node("b")], Kind.POD: pods})
+    state = only(found)
+    assert (state.demand_gpus, state.gangs) == (16.0, ())
+    chat = Workload(kind=kind, namespace="llm", name="chat")
+    assert found.replicas[chat]["h100"].pods == 2
+
+
+def test_pods_of_a_pod_group_without_a_size_start_one_by_one() -> None:
+    group = {"metadata": {"name": "g", "namespace": "llm"}}
+    member = pod("p", 8, spec={"schedulingGroup": {"podGroupName": "g"}})
+    for policy_, demand, gangs in (({"basic": {}}, 8.0, 0), ({"gang": {"minCount": 1}}, 0.0, 1)):
+        of_policy = {**group, "spec": {"schedulingPolicy": policy_}}
+        objects = {Kind.NODE: [node("a")], Kind.POD: [member], Kind.POD_GROUP: [of_policy]}
+        state = only(assessed(objects))
+        assert (state.demand_gpus, len(state.gangs)) == (demand, gangs)
+
+
 def test_a_pod_with_the_label_of_a_placeholder_counts_unless_its_priority_is_below_zero() -> None:
     def gpus_used(priority: int) -> float:
         labels = {"foresail.io/placeholder": "h100"}
