@@ -24,9 +24,10 @@ class Reason(StrEnum):
     FORECAST_HOLD = "forecast hold"
     """Empty, held for demand that the forecast expects."""
     PRE_WARM = "pre-warm"
-    """Ordered ahead of demand, and not used yet."""
+    """Ordered ahead of demand, and not used yet. Or empty, and kept for spot machines that are lost
+    or for the pods of a node that ends."""
     WARM_FLOOR = "warm floor"
-    """Empty, held by the policy's schedule."""
+    """Empty, held by the policy's schedule, or because the policy keeps new nodes."""
     GANG = "gang"
     """Ordered or held for a workload that needs all its nodes at once."""
     BUDGET = "budget"
