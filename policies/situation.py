@@ -216,8 +216,10 @@ class PoolState:
 
     @property
     def usd_per_hour_ordered(self) -> float | None:
-        """Of an order of one node, for the ceilings: where the pool allows several capacity types
-        the highest price, because nobody knows which one it gets.
+        """Of an order of one node, for the ceilings.
+
+        Where the pool allows several capacity types it is the highest price: nobody knows which one
+        a node will have.
         """
         if self.capacity_type is CapacityType.RESERVED:
             return 0.0

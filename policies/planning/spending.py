@@ -95,7 +95,10 @@ def idle_usd_per_hour(
             for node in pool.nodes
             if is_empty(node) and not node.leaving and kept_because.get(node.name) in SPECULATIVE
         ]
-        usd = sum(_usd_per_hour(pool, node) for node in (*held, *_ahead(pool, set_aside.get(pool.name, ()))))
+        usd = sum(
+            _usd_per_hour(pool, node)
+            for node in (*held, *_ahead(pool, set_aside.get(pool.name, ())))
+        )
         found[policy.policy] = found.get(policy.policy, 0.0) + usd
     return found
 
