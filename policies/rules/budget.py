@@ -10,6 +10,7 @@ and reservations are no part of it.
 
 Nodes that wait for a gang count first too. They are kept, and an order for a gang is granted, whole
 or not at all: any tenant can make pods that a gate holds back, and no quota of GPUs counts them.
+The round is then decided again without that gang, so that other rules have the nodes.
 """
 
 from collections import Counter, defaultdict
@@ -110,8 +111,8 @@ def _commit_gang(draft: PoolDraft, gang: str, nodes: Sequence[PoolNode], purse: 
     usd = sum(known) if len(known) == len(prices) else None
     why = purse.takes(usd, draft.policy.hold_lease_seconds)
     if why is not None:
-        draft.say(Step(rule=_RULE, text=f"{gang} keeps none of its {len(nodes)} nodes: {why}"))
-        draft.drop_holds_for(gang)
+        text = f"{gang} keeps none of its {len(nodes)} nodes: {why}"
+        draft.refuse(gang, Step(rule=_RULE, text=text))
         draft.orders = [order for order in draft.orders if order.workload != gang]
 
 
@@ -190,9 +191,9 @@ def _granted_gangs(draft: PoolDraft, usd: float | None, purse: _Purse) -> set[st
         if why is None:
             granted.add(gang)
             continue
-        draft.say(Step(rule=_RULE, text=f"{gang} gets none of its {nodes} nodes: {why}"))
         if gang is not None:
-            draft.drop_holds_for(gang)
+            text = f"{gang} gets none of its {nodes} nodes: {why}"
+            draft.refuse(gang, Step(rule=_RULE, text=text))
     return granted
 
 
