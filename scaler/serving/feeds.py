@@ -67,9 +67,11 @@ class LiveFeed:
     due_at_seconds: float = 0.0
     """The moment of the next look, in Unix time."""
     in_flight: bool = False
-    """Whether a look waits for its slot or reads; a feed has one at most."""
+    """Whether a look is under way; a feed has one at most."""
     reading: bool = False
-    """Whether the look has its slot."""
+    """Whether the look has its slot, or has had it."""
+    is_late: bool = False
+    """Whether the next moment came after that: its look begins when this one ends."""
     looked: tuple[PollResult, float] | None = None
     """The newest poll result, and the time of its look on the monotonic clock."""
     past: PastReading | None = None

@@ -283,15 +283,31 @@ async def test_feeds_of_a_source_that_is_too_slow_for_all_take_turns() -> None:
         assert all(0 <= at - moment < 15 for at, moment in pairs)
 
 
-async def test_a_moment_at_which_a_look_is_under_way_is_missed_and_counted() -> None:
-    feed = FakeFeed(delay_seconds=20)
+async def test_a_moment_at_which_a_look_is_under_way_gets_its_look_when_that_ends() -> None:
+    feed = FakeFeed()
     async with running({"a": feed}, look_seconds_max=25.0) as site:
         site.ask("a")
-        await until(60)
+        await until(1)
+        feed.delay_seconds = 20
+        await until(10)
+        feed.delay_seconds = 0
+        await until(40)
 
-        # 0 to 20 s misses 8; 23 to 43 misses 38.
-        assert feed.looked == [0, 23, 53]
-        assert site.counted("foresail_looks_missed_total", source="main") == 2
+        assert feed.looked == [0, 8, 28, 38]
+        assert feed.asked_for == [0, 8, 23, 38]
+        assert site.counted("foresail_looks_missed_total", source="main") == 0
+
+
+async def test_a_moment_whose_look_is_not_begun_before_the_next_one_is_missed_and_counted() -> None:
+    feed = FakeFeed(delay_seconds=40)
+    async with running({"a": feed}, look_seconds_max=50.0) as site:
+        site.ask("a")
+        await until(100)
+
+        # 0 to 40 s is a first look: 8, 23 and 38 are missed. 53 to 93 s: 68 is.
+        assert feed.looked == [0, 53, 93]
+        assert feed.asked_for == [0, 53, 83]
+        assert site.counted("foresail_looks_missed_total", source="main") == 4
 
 
 async def test_a_process_that_was_stopped_goes_on_with_the_moment_that_it_is() -> None:
