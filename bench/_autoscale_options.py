@@ -89,8 +89,9 @@ def options_of(arguments: list[str], about: str | None) -> argparse.Namespace:
         help="that the trace keeps busy: it is scaled to this (default: %(default)g)",
     )  # fmt: skip
     parser.add_argument(
-        "--replicas-max", type=int, default=REPLICAS_MAX,
-        help="that a rule may order (default: %(default)s)",
+        "--replicas-max", type=int,
+        help=f"that a rule may order (default: {REPLICAS_MAX}, or as `foresail replay`, twice what"
+        " the busiest minute needs, where that is more)",
     )  # fmt: skip
     parser.add_argument(
         "--attainment", type=float, default=0.99,

@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.progress import Progress
@@ -27,9 +27,9 @@ from bench._traces import generated_days
 from bench.forecast import prior_without
 from replay.contest import ORACLE, Entry, Scenario, contest, settings
 from replay.fleet import FleetSettings
-from replay.limits import limits_of
+from replay.limits import limits_of, replicas_max_for
 from replay.oracle import RHOS
-from replay.replay_input import Platform
+from replay.replay_input import REPLICAS_MAX, Platform
 from replay.score import Objective
 from replay.simulate import Result
 from replay.start_up import StartUp
@@ -124,18 +124,25 @@ def _scenarios(options: argparse.Namespace) -> tuple[list[Scenario], list[_Place
 
 
 def _scenario(options: argparse.Namespace, trace: Trace, start_up: StartUp) -> Scenario:
-    platform = Platform(
-        profile=options.replica,
-        objective=Objective(ttft_seconds=options.ttft, itl_seconds=options.itl),
-        fleet=FleetSettings(start_up=start_up, rows=2 * options.replicas_max, nodes=options.nodes),
-        replicas_max=options.replicas_max,
-    )
-    return Scenario(
+    scenario = Scenario(
         trace=trace,
-        platform=platform,
+        platform=_platform(options, start_up, options.replicas_max or REPLICAS_MAX),
         replicas_mean=options.replicas_mean,
         days_max=options.days,
         prior=_prior(trace, options.priors),
+    )
+    if options.replicas_max is not None:
+        return scenario
+    most = replicas_max_for(scenario.draw(options.seeds[0]))
+    return replace(scenario, platform=_platform(options, start_up, most))
+
+
+def _platform(options: argparse.Namespace, start_up: StartUp, replicas_max: int) -> Platform:
+    return Platform(
+        profile=options.replica,
+        objective=Objective(ttft_seconds=options.ttft, itl_seconds=options.itl),
+        fleet=FleetSettings(start_up=start_up, rows=2 * replicas_max, nodes=options.nodes),
+        replicas_max=replicas_max,
     )
 
 

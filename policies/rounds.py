@@ -58,7 +58,7 @@ def replaced_seconds(controller: str | None) -> float:
     return _REPLACED_SECONDS.get(controller or "", EMPTY_SECONDS_MIN)
 
 
-def taint_seconds(empty_since_seconds: float, replaced_until_seconds: float | None) -> float:
+def taint_due_seconds(empty_since_seconds: float, replaced_until_seconds: float | None) -> float:
     """From when on an empty node that is to go gets its taint.
 
     Args:

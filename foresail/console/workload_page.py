@@ -171,13 +171,11 @@ def _skill(plan: Plan, parameters: PlanParameters) -> Fact:
     found: list[tuple[float, int]] = []
     for series in PLANNED:
         forecast = plan.forecasts.get(series.value)
-        reaching = [
-            one
-            for one in (forecast.skill if forecast is not None else ())
-            if one.horizon_seconds >= parameters.lead_seconds
-        ]
-        if reaching and reaching[0].better is not None:
-            found.append((reaching[0].better, reaching[0].judged))
+        if forecast is None:
+            continue
+        skill = forecast.skill_at(horizon_seconds=parameters.lead_seconds)
+        if skill is not None and skill.better is not None:
+            found.append((skill.better, skill.judged))
     if not found:
         return Fact(name="forecast's skill", value=UNKNOWN, basis="no evidence yet")
     skill, judged = min(found)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
-from policies.levers.release import tainted_seconds
+from policies.levers.release import tainted_since_seconds
 from policies.rounds import EMPTY_SECONDS_MIN, SETTLE_SECONDS, Emptied, replaced_seconds
 
 _Pods = Mapping[str, Pod]
@@ -102,7 +102,9 @@ def _seen(cluster: Cluster) -> _Seen:
     return _Seen(
         waiting=waiting,
         on_nodes=on_nodes,
-        tainted=frozenset(node.uid for node in cluster.nodes if tainted_seconds(node) is not None),
+        tainted=frozenset(
+            node.uid for node in cluster.nodes if tainted_since_seconds(node) is not None
+        ),
     )
 
 

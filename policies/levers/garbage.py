@@ -19,7 +19,7 @@ from policies.levers.hold import let_go
 from policies.levers.objects import PRIORITY_CLASS, MadeObject, Objects
 from policies.levers.placeholder import removed
 from policies.levers.quiet_hours import standing_budget, taken_out
-from policies.levers.release import TAINT_LEASE_SECONDS, tainted_seconds, untainted
+from policies.levers.release import TAINT_LEASE_SECONDS, tainted_since_seconds, untainted
 from policies.levers.static_pool import BEFORE, SET, marked, scale, size_mark, sized_back, unmarked
 from policies.levers.wanted import takes_gpus
 
@@ -60,7 +60,7 @@ def ours_left(objects: Objects) -> tuple[str, ...]:
     nodes = [
         f"Node {node.name}"
         for node in objects.nodes.values()
-        if node.hold_marked or tainted_seconds(node) is not None
+        if node.hold_marked or tainted_since_seconds(node) is not None
     ]
     pods = [
         f"Pod {pod.name}"
@@ -127,7 +127,7 @@ def _of_nodes(objects: Objects, leases: _Leases) -> Iterator[Change]:
     for node in objects.nodes.values():
         if node.hold_marked and leases.ended(node.kept_until_seconds):
             yield let_go(node, "nobody renewed the hold")
-        since = tainted_seconds(node)
+        since = tainted_since_seconds(node)
         if since is not None and (
             leases.every_over or not abs(leases.now_seconds - since) < TAINT_LEASE_SECONDS
         ):

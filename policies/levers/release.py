@@ -20,7 +20,7 @@ from policies.levers.static_pool import scale_refused
 from policies.levers.wanted import takes_gpus
 from policies.node_plan import Step, Verdict
 from policies.policy.pool_policy import Lever
-from policies.rounds import SETTLE_SECONDS, taint_seconds
+from policies.rounds import SETTLE_SECONDS, taint_due_seconds
 from policies.rules.draft import is_empty, is_starting
 from policies.situation import PoolNode
 
@@ -40,7 +40,7 @@ def release_nodes(round_: PoolRound) -> LeverResult:
         why = _not_now(round_, node, found, taking.get(found.name))
         if why is None:
             result += _next_step(round_, node, found)
-        elif tainted_seconds(found) is not None:
+        elif tainted_since_seconds(found) is not None:
             result += LeverResult(changes=(untainted(found, why),))
         elif round_.verdict(node) is Verdict.RELEASE:
             result += LeverResult(steps=said(LEVER, f"{found.name} stays: {why}"))
@@ -52,7 +52,7 @@ def _is_called_off(round_: PoolRound, node: PoolNode) -> bool:
     return is_starting(node) and round_.verdict(node) is Verdict.RELEASE
 
 
-def tainted_seconds(node: Node) -> float | None:
+def tainted_since_seconds(node: Node) -> float | None:
     """When our taint was put on; None = it has none. One that makes no sense is of long ago."""
     for taint in node.taints:
         if taint.key == RELEASE_TAINT:
@@ -96,10 +96,10 @@ def _not_now(round_: PoolRound, node: PoolNode, found: Node, taken_by: str | Non
 def _next_step(round_: PoolRound, node: PoolNode, found: Node) -> LeverResult:
     decision = round_.decisions[node.uid]
     text = "; ".join(step.text for step in decision.steps) or "it is empty and not wanted"
-    since = tainted_seconds(found)
+    since = tainted_since_seconds(found)
     empty_since = node.empty_since_seconds
     empty_since = round_.now_seconds if empty_since is None else empty_since
-    from_seconds = taint_seconds(empty_since, node.replaced_until_seconds)
+    from_seconds = taint_due_seconds(empty_since, node.replaced_until_seconds)
     if since is None and round_.now_seconds < from_seconds:
         empty = round_.now_seconds - empty_since
         wait = f"{found.name} has been empty for {empty:.0f} s: a pod may be about to come"

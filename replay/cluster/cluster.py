@@ -186,7 +186,7 @@ class Cluster:
         if node is None:
             self._rounds.ask(now + pod.replaced_seconds, now)
         elif emptied is not None:
-            self._rounds.ask(emptied.taint_seconds, now)
+            self._rounds.ask(emptied.taint_due_seconds, now)
         elif pod.gang is None and any(one.gang is None for one in node.pods):
             self._rounds.ranking_changed(now)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fleet.cluster.owners import Workload
 from fleet.reasons import Reason
-from policies.rounds import replaced_seconds, taint_seconds
+from policies.rounds import replaced_seconds, taint_due_seconds
 from policies.situation import NodeStage, PoolNode
 from replay.cluster import karpenter
 from replay.cluster.agenda import Agenda
@@ -69,7 +69,7 @@ class LiveNode:
     hold_reason: Reason = Reason.NONE
     nominated: bool = False
     """Karpenter counts on it for pods that wait, so emptiness does not take it."""
-    tainted_seconds: float | None = None
+    tainted_since_seconds: float | None = None
     """Since when a policy keeps pods off it, because it is about to let it go."""
     leaving: bool = False
     gone: bool = False
@@ -81,14 +81,14 @@ class LiveNode:
     @property
     def open(self) -> bool:
         """Pods may be bound to it."""
-        kept_off = self.leaving or self.tainted_seconds is not None
+        kept_off = self.leaving or self.tainted_since_seconds is not None
         return self.stage is NodeStage.INITIALIZED and not kept_off
 
     @property
-    def taint_seconds(self) -> float:
+    def taint_due_seconds(self) -> float:
         """From when on it is tainted, if it is to go; infinite while it has pods."""
         since = self.empty_since_seconds
-        return inf if since is None else taint_seconds(since, self.replaced_until_seconds)
+        return inf if since is None else taint_due_seconds(since, self.replaced_until_seconds)
 
     def pod_left(self, pod: LivePod, now_seconds: float) -> None:
         """Note until when one in its place may come."""

@@ -83,7 +83,7 @@ class Provisioning:
             node: node.gpus - node.used_gpus
             for pool in self._live.pools.values()
             for node in pool.nodes
-            if not node.leaving and node.tainted_seconds is None
+            if not node.leaving and node.tainted_since_seconds is None
         }
         refused = False
         for pod in sorted(self._live.pending, key=lambda p: -p.gpus):

@@ -84,7 +84,7 @@ class Rounds:
     def _carry_out(self, plan: PoolPlan, now: float) -> None:
         pool = self._live.pools[plan.pool]
         nodes = {node.name: node for node in pool.nodes}
-        tainted = [node for node in pool.nodes if node.tainted_seconds is not None]
+        tainted = [node for node in pool.nodes if node.tainted_since_seconds is not None]
         for decision in plan.nodes:
             if not nodes[decision.node].leaving:
                 self._decided(nodes[decision.node], decision, now)
@@ -101,7 +101,7 @@ class Rounds:
         if released and node.empty_since_seconds is None:
             self._doing.let_go(node, now)
             return
-        tainted, node.tainted_seconds = node.tainted_seconds, None
+        tainted, node.tainted_since_seconds = node.tainted_since_seconds, None
         if node.empty_since_seconds is None:
             return
         node.account(now)
@@ -117,11 +117,11 @@ class Rounds:
 
     def _next_step(self, node: LiveNode, tainted: float | None, now: float) -> None:
         if tainted is None:
-            if now < node.taint_seconds:
-                self.ask(node.taint_seconds, now)
+            if now < node.taint_due_seconds:
+                self.ask(node.taint_due_seconds, now)
                 return
             tainted = now
-        node.tainted_seconds = tainted
+        node.tainted_since_seconds = tainted
         settled = tainted + SETTLE_SECONDS
         if now < settled:
             self.ask(settled, now)
