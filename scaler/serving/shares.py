@@ -31,6 +31,7 @@ class Shares:
 
     def expect(self, reference: Reference, trigger_spec: TriggerSpec) -> None:
         """Count with a workload before its first look."""
+        self._pools.expect(reference, trigger_spec)
         self._variants.expect(reference, trigger_spec)
         self._pairs.expect(reference, trigger_spec)
 
@@ -74,7 +75,7 @@ class Shares:
         if part is not None:
             parameters, limits = part.within(parameters), (*limits, part.step())
             plan, after = planned(parameters, limits=limits)
-        share = self._pools.share(trigger_spec, plan, held=held)
+        share = self._pools.share(trigger_spec, plan, held=held, unasked_seconds=unasked_seconds)
         refused = share is not None and share.refused > 0
         if share is not None and refused:
             limits = (*limits, share.step())
