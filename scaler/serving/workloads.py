@@ -15,12 +15,14 @@ import structlog
 
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference, Refusal
+from scaler.decision.plan import ReplicaPlan
 from scaler.errors import SourceError
 from scaler.evaluate import CycleState
 from scaler.feed_key import FeedKey
 from scaler.serving.changes import Arrival, Changes
 from scaler.serving.cycle_settings import PlanningSettings
 from scaler.serving.decision_log import log_refused
+from scaler.serving.edited import keep_learned
 from scaler.serving.faults import contained
 from scaler.serving.feeds import Binding, LiveFeed, Workload, WorkloadStatus, status_of
 from scaler.serving.groups import take_out
@@ -28,7 +30,8 @@ from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plan_book import PlanChanges
 from scaler.serving.plans import Plans
 from scaler.serving.state_book import StateBook
-from scaler.state.records import FeedState, WorkloadState
+from scaler.serving.variants import UNASKED_SECONDS
+from scaler.state.records import FeedState
 from scaler.trigger import TriggerSpec
 
 log = structlog.get_logger()
@@ -74,6 +77,8 @@ class Workloads:
         self._closed_at_seconds = -math.inf
         self._workloads: dict[Reference, Workload] = {}
         self._by_namespace: defaultdict[str, dict[Reference, Workload]] = defaultdict(dict)
+        self._by_object: defaultdict[tuple[str, str], dict[Reference, Workload]] = defaultdict(dict)
+        """By namespace and name."""
         self._feeds: dict[FeedKey, LiveFeed] = {}
         self._new: list[LiveFeed] = []
         self._has_new = asyncio.Event()
@@ -115,25 +120,26 @@ class Workloads:
         """Resume from a kept state, if there is one, and join a feed."""
         reference = workload.reference
         self._workloads[reference] = self._by_namespace[reference.namespace][reference] = workload
+        self._by_object[reference.namespace, reference.name][reference] = workload
         self._readers.changed(workload.reference)
         state = self._states.workload(workload.reference)
         if state is not None:
-            remembers = self._remembers(workload, state)
+            remembers = self._remembers(workload, state.plan)
             workload.resume(state, remembers=remembers, now_seconds=self._wall.now())
         else:
             workload.hold_standing_answer(self._wall.now(), self._steady())
         self._join_feed(workload)
 
-    def _remembers(self, workload: Workload, state: WorkloadState) -> bool:
-        """Whether what a state remembers of needs and orders still counts.
+    def _remembers(self, workload: Workload, plan: ReplicaPlan | None) -> bool:
+        """Whether what is remembered of needs and orders with the last plan still counts.
 
         What was planned before a long outage says nothing of the replicas that run now: KEDA's
         fallback may hold more.
         """
         spec = workload.trigger_spec
-        if state.plan is None or spec is None:
+        if plan is None or spec is None:
             return False
-        age_seconds = self._wall.now() - state.plan.at_seconds
+        age_seconds = self._wall.now() - plan.at_seconds
         return age_seconds <= max(spec.hold_seconds, self._settings.answer_seconds_max)
 
     def _close_unused_sources(self) -> None:
@@ -171,7 +177,19 @@ class Workloads:
             live.workloads[workload.reference] = workload
             workload.live, workload.parameters = live, binding.assembly.parameters
             live.follow_triggers()
+            self._keep_learned(workload)
             _ = self._plans.plan(workload)
+
+    def _keep_learned(self, workload: Workload) -> None:
+        """Continue what was learned before an edit, under the object's trigger asked about last."""
+        same = self._by_object[workload.reference.namespace, workload.reference.name].values()
+        others = [one for one in same if one is not workload and one.live is not None]
+        if not others:
+            return
+        before = max(others, key=lambda one: one.asked_at_seconds)
+        asked = self._steady() - before.asked_at_seconds <= UNASKED_SECONDS
+        remembers = asked and self._remembers(before, before.cycle_state.plan)
+        keep_learned(workload, before, remembers=remembers)
 
     def _begin_feed(self, binding: Binding, workload: Workload) -> LiveFeed:
         assembly = binding.assembly
@@ -202,6 +220,7 @@ class Workloads:
             return
         del self._workloads[reference]
         take_out(self._by_namespace, reference.namespace, reference)
+        take_out(self._by_object, (reference.namespace, reference.name), reference)
         self._readers.removed(reference)
         if workload.live is None:
             return
@@ -241,13 +260,9 @@ class Workloads:
 
     def statuses_of(self, namespace: str, name: str) -> list[WorkloadStatus]:
         """The status of each trigger of one object, the one last asked about first."""
-        found = [
-            workload
-            for reference, workload in self._by_namespace.get(namespace, {}).items()
-            if reference.name == name
-        ]
-        found.sort(key=lambda each: -each.asked_at_seconds)
-        return [status_of(workload) for workload in found]
+        found = self._by_object.get((namespace, name), {}).values()
+        newest_first = sorted(found, key=lambda each: -each.asked_at_seconds)
+        return [status_of(workload) for workload in newest_first]
 
     def names_in(self, namespace: str) -> list[str]:
         """The names of the objects of one namespace."""

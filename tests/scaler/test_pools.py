@@ -64,8 +64,9 @@ class Site:
         if isinstance(timed.outcome, Answer):
             self.answers[reference.name] = timed.outcome.replicas
 
-    async def arrive(self, model: str, **metadata: str) -> Reference:
-        reference = Reference.of("llm", model, {"model": model, "mode": "act", **metadata})
+    async def arrive(self, model: str, *, name: str | None = None, **metadata: str) -> Reference:
+        of_trigger = {"model": model, "mode": "act", **metadata}
+        reference = Reference.of("llm", name or model, of_trigger)
         arrival = Arrival(
             reference=reference,
             trigger_spec=parse(dict(reference.metadata), POOLED),
