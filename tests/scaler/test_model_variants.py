@@ -145,6 +145,18 @@ async def test_the_demand_of_the_model_goes_to_the_cheapest_first() -> None:
     )
 
 
+async def test_shadows_choose_no_setting_of_a_variant() -> None:
+    site = Site(8000, h100=2, a100=4)
+    both = await site.both(tuning="shadows")
+    await site.look(2)
+
+    for one in both:
+        status = site.cycle.status(one)
+        assert status is not None
+        assert status.plan is not None
+        assert not status.plan.given.tuning.chooses
+
+
 async def test_without_prices_each_follows_the_demand_that_it_sees() -> None:
     site = Site(8000, h100=2, a100=4)
     h100, _ = await site.both(replicaPrice="")

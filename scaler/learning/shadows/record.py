@@ -192,7 +192,7 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
     )
     measured = minute.late / minute.late_looks if minute.late_looks else None
     books = shadows.books.opened(day_of(minute.number * STEP_SECONDS, parameters.tuning.timezone))
-    choice = shadows.choice
+    choice = shadows.choice if parameters.tuning.chooses else FIRST_DAYS
     if parameters.tuning.chooses and shadows.books.days and books is not shadows.books:
         choice = choose(
             books.closed(),

@@ -149,6 +149,16 @@ def test_a_trigger_with_fixed_tuning_gets_books_and_no_setting() -> None:
     assert account.rules[3].gpu_hours is not None
 
 
+def test_a_choice_of_before_does_not_come_back_where_nothing_chooses() -> None:
+    chosen = Choice(place=3, verdict=Verdict.CHEAPEST, days=3)
+    seen = replace(after(20, lambda _: 4.0), choice=chosen)
+    variant = replace(TUNED, tuning=replace(TUNED.tuning, chooses=False))
+    then = after(2, lambda _: 4.0, begin=MONDAY + 1200, shadows=seen, parameters=variant)
+
+    assert then.choice == Choice()
+    assert then.setting(TUNED) is None
+
+
 def test_where_nothing_chooses_late_requests_still_correct_the_given_setting() -> None:
     corrected = replace(TUNED, tuning=Tuning(corrects=True))
     seen = after(20, lambda _: 4.0, parameters=corrected)
