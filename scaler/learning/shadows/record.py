@@ -111,7 +111,9 @@ class Shadows:
         setting = corrected(chosen, correction, tuning.pinned)
         why = self.choice.verdict.words if tuning.chooses else "the trigger's own"
         text = f"{setting_text(setting)}: {why}"
-        if correction:
+        if correction and setting == chosen:
+            text += "; late requests would make it safer, but its figures are given"
+        elif correction:
             before = setting_text(chosen)
             text = f"{setting_text(setting)}: made safer by late requests than {before} ({why})"
         return replace(setting, evidence="; ".join(filter(None, (text, refused))))

@@ -174,6 +174,20 @@ def test_where_nothing_chooses_late_requests_still_correct_the_given_setting() -
     assert setting.evidence.endswith(" (the trigger's own)")
 
 
+def test_a_correction_that_finds_all_figures_given_says_so() -> None:
+    pinned = frozenset({"late_minute_cost", "utilization"})
+    given = replace(TUNED, tuning=Tuning(corrects=True, pinned=pinned))
+    seen = replace(after(20, lambda _: 4.0, parameters=given), correction=1.0)
+
+    setting = seen.setting(given)
+
+    assert setting is not None
+    assert setting.evidence == (
+        "15 GPU-minutes a late minute, utilization 0.8, hold 5m: the trigger's own; late requests "
+        "would make it safer, but its figures are given"
+    )
+
+
 def test_a_plan_says_what_the_objective_would_cost_beyond_the_operators_price() -> None:
     limited = replace(TUNED, tuning=Tuning(corrects=True, late_minute_cost_max=45.0))
     seen = after(10, lambda _: 10.5, ready=11.0, planned=8, parameters=limited)
