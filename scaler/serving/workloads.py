@@ -229,6 +229,8 @@ class Workloads:
         if not live.workloads:
             del self._feeds[live.key]
             live.end()
+        else:
+            live.follow_triggers()
 
     # All of them.
 
