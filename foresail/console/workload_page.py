@@ -196,5 +196,5 @@ def _objectives(plan: Plan) -> Iterator[Fact]:
             basis = f"limit {limit:g} s; not measured now"
             yield Fact(name=name, value=UNKNOWN, basis=basis)
         else:
-            met = "met" if value <= limit else "missed"
-            yield Fact(name=name, value=f"{value:.3g} s", basis=f"limit {limit:g} s: {met}")
+            where = "within" if value <= limit else "above"
+            yield Fact(name=name, value=f"{value:.3g} s", basis=f"limit {limit:g} s: {where}")
