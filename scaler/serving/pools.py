@@ -10,26 +10,16 @@ looked at for an hour still, is planned as if it were the object's.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from scaler.decision.answers import Reference
 from scaler.decision.claim import claim_of
 from scaler.decision.scarce import Claim, Share, allot
 from scaler.evaluate import WorkloadPlan
-from scaler.serving.variants import UNASKED_SECONDS
 from scaler.trigger import TriggerSpec
 
 _Object = tuple[str, str]
 """Namespace and name."""
-
-
-@dataclass(slots=True)
-class _Counted:
-    """The trigger of an object whose claim counts."""
-
-    reference: Reference
-    unasked_seconds: float = 0.0
-    """How long KEDA had not asked about it when it was last planned."""
 
 
 class Pools:
@@ -38,32 +28,31 @@ class Pools:
     def __init__(self, gpus: Mapping[str, int]) -> None:
         self._gpus = gpus
         self._claims: dict[str, dict[_Object, Claim]] = {pool: {} for pool in gpus}
-        self._counted: dict[_Object, _Counted] = {}
+        self._counted: dict[_Object, Reference] = {}
+        """The trigger of each object whose claim counts."""
 
     def expect(self, reference: Reference, trigger_spec: TriggerSpec) -> None:
         """Count a trigger from now on, and none of its object's older ones any more.
 
         Until its first plan the claim of an older one stands, so that nobody takes its GPUs.
         """
-        self._count(reference, trigger_spec)
+        at = _object(reference)
+        self._counted[at] = reference
+        for pool, claims in self._claims.items():
+            if pool != trigger_spec.pool:
+                claims.pop(at, None)
 
     def share(
-        self,
-        trigger_spec: TriggerSpec,
-        plan: WorkloadPlan,
-        *,
-        held: int | None,
-        unasked_seconds: float,
+        self, trigger_spec: TriggerSpec, plan: WorkloadPlan, *, held: int | None
     ) -> Share | None:
         """What the plan's workload gets; None where its pool has no limit for it.
 
         Args:
             plan: made as if the pool were not short.
             held: replicas last sent to KEDA; None before the first plan.
-            unasked_seconds: how long ago KEDA asked about it.
         """
-        counts = self._counts(plan.reference, trigger_spec, unasked_seconds)
         made, pool, at = plan.replica_plan, trigger_spec.pool, _object(plan.reference)
+        counts = self._counted.setdefault(at, plan.reference) == plan.reference
         if pool is None or pool not in self._claims:
             return None
         claims = self._claims[pool]
@@ -90,37 +79,10 @@ class Pools:
     def forget(self, reference: Reference) -> None:
         """Free what a workload claims."""
         at = _object(reference)
-        if at in self._counted and self._counted[at].reference == reference:
+        if self._counted.get(at) == reference:
             del self._counted[at]
             for claims in self._claims.values():
                 claims.pop(at, None)
-
-    def _counts(
-        self, reference: Reference, trigger_spec: TriggerSpec, unasked_seconds: float
-    ) -> bool:
-        """Whether this trigger's claim is the object's.
-
-        After an edit that was taken back KEDA asks about the older trigger again, and it counts
-        again once the other was not asked about for `UNASKED_SECONDS`.
-        """
-        counted = self._counted.get(_object(reference))
-        if counted is None or (
-            counted.reference != reference
-            and counted.unasked_seconds > UNASKED_SECONDS >= unasked_seconds
-        ):
-            counted = self._count(reference, trigger_spec)
-        if counted.reference != reference:
-            return False
-        counted.unasked_seconds = unasked_seconds
-        return True
-
-    def _count(self, reference: Reference, trigger_spec: TriggerSpec) -> _Counted:
-        at = _object(reference)
-        for pool, claims in self._claims.items():
-            if pool != trigger_spec.pool:
-                claims.pop(at, None)
-        self._counted[at] = _Counted(reference)
-        return self._counted[at]
 
 
 def _object(reference: Reference) -> _Object:

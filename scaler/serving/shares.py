@@ -30,7 +30,7 @@ class Shares:
         self._pools, self._variants, self._pairs = Pools(pools), Variants(), Pairs()
 
     def expect(self, reference: Reference, trigger_spec: TriggerSpec) -> None:
-        """Count with a workload before its first look."""
+        """Count with a workload before its first look, in place of its object's older trigger."""
         self._pools.expect(reference, trigger_spec)
         self._variants.expect(reference, trigger_spec)
         self._pairs.expect(reference, trigger_spec)
@@ -75,7 +75,7 @@ class Shares:
         if part is not None:
             parameters, limits = part.within(parameters), (*limits, part.step())
             plan, after = planned(parameters, limits=limits)
-        share = self._pools.share(trigger_spec, plan, held=held, unasked_seconds=unasked_seconds)
+        share = self._pools.share(trigger_spec, plan, held=held)
         refused = share is not None and share.refused > 0
         if share is not None and refused:
             limits = (*limits, share.step())

@@ -27,6 +27,7 @@ from scaler.serving.faults import contained
 from scaler.serving.feeds import Binding, LiveFeed, Workload, WorkloadStatus, status_of
 from scaler.serving.groups import take_out
 from scaler.serving.metrics import PlanningMetrics
+from scaler.serving.object_triggers import ObjectTriggers
 from scaler.serving.plan_book import PlanChanges
 from scaler.serving.plans import Plans
 from scaler.serving.state_book import StateBook
@@ -77,8 +78,7 @@ class Workloads:
         self._closed_at_seconds = -math.inf
         self._workloads: dict[Reference, Workload] = {}
         self._by_namespace: defaultdict[str, dict[Reference, Workload]] = defaultdict(dict)
-        self._by_object: defaultdict[tuple[str, str], dict[Reference, Workload]] = defaultdict(dict)
-        """By namespace and name."""
+        self._triggers = ObjectTriggers(plans.expect)
         self._feeds: dict[FeedKey, LiveFeed] = {}
         self._new: list[LiveFeed] = []
         self._has_new = asyncio.Event()
@@ -103,8 +103,10 @@ class Workloads:
     def note_asked(self, reference: Reference, asked_at_seconds: float) -> None:
         """Remember when KEDA asked about a workload, on the monotonic clock."""
         workload = self._workloads.get(reference)
-        if workload is not None:
-            workload.asked_at_seconds = asked_at_seconds
+        if workload is None:
+            return
+        workload.asked_at_seconds = asked_at_seconds
+        self._triggers.asked(workload)
 
     def _take_up(self, arrival: Arrival) -> None:
         if arrival.reference in self._workloads:
@@ -120,7 +122,7 @@ class Workloads:
         """Resume from a kept state, if there is one, and join a feed."""
         reference = workload.reference
         self._workloads[reference] = self._by_namespace[reference.namespace][reference] = workload
-        self._by_object[reference.namespace, reference.name][reference] = workload
+        self._triggers.add(workload)
         self._readers.changed(workload.reference)
         state = self._states.workload(workload.reference)
         if state is not None:
@@ -163,7 +165,7 @@ class Workloads:
     def _join_feed(self, workload: Workload) -> None:
         if workload.trigger_spec is None:
             return
-        self._plans.expect(workload)
+        self._triggers.count(workload)
         with contained("workload_not_taken_up", [workload.reference], self._metrics):
             try:
                 binding = self._connect(workload.reference, workload.trigger_spec)
@@ -181,12 +183,10 @@ class Workloads:
             _ = self._plans.plan(workload)
 
     def _keep_learned(self, workload: Workload) -> None:
-        """Continue what was learned before an edit, under the object's trigger asked about last."""
-        same = self._by_object[workload.reference.namespace, workload.reference.name].values()
-        others = [one for one in same if one is not workload and one.live is not None]
-        if not others:
+        """Continue what was learned under the object's trigger of before."""
+        before = self._triggers.before(workload)
+        if before is None:
             return
-        before = max(others, key=lambda one: one.asked_at_seconds)
         asked = self._steady() - before.asked_at_seconds <= UNASKED_SECONDS
         remembers = asked and self._remembers(before, before.cycle_state.plan)
         keep_learned(workload, before, remembers=remembers)
@@ -220,7 +220,7 @@ class Workloads:
             return
         del self._workloads[reference]
         take_out(self._by_namespace, reference.namespace, reference)
-        take_out(self._by_object, (reference.namespace, reference.name), reference)
+        self._triggers.remove(workload)
         self._readers.removed(reference)
         if workload.live is None:
             return
@@ -262,7 +262,7 @@ class Workloads:
 
     def statuses_of(self, namespace: str, name: str) -> list[WorkloadStatus]:
         """The status of each trigger of one object, the one last asked about first."""
-        found = self._by_object.get((namespace, name), {}).values()
+        found = self._triggers.of(namespace, name)
         newest_first = sorted(found, key=lambda each: -each.asked_at_seconds)
         return [status_of(workload) for workload in newest_first]
 
