@@ -6,6 +6,8 @@ from typing_extensions import override
 
 from scaler.decision.answers import Reference
 from scaler.evaluate import CycleState
+from scaler.serving.feeds import Workload
+from scaler.serving.object_triggers import ObjectTriggers
 from scaler.signals import Observation, Signal, Value
 from tests.scaler.test_pools import RequestFeed, Site
 
@@ -110,3 +112,28 @@ async def test_after_a_pause_the_starts_count_and_the_orders_do_not() -> None:
     assert [one.seconds for one in after.lead.starts] == [90.0]
     orders = [one.lead.awaited for one in (before, after)]
     assert [len(one) > 0 for one in orders] == [True, False]
+
+
+def asked_about(key: str, at: float) -> Workload:
+    reference = Reference.of("llm", "chat", {"model": key})
+    return Workload(reference, None, asked_at_seconds=at, cycle_state=CycleState.unread(at))
+
+
+def test_of_two_triggers_that_a_restart_finds_the_one_asked_about_last_counts() -> None:
+    counted: list[Workload] = []
+    triggers = ObjectTriggers(counted.append)
+    newer, older = asked_about("newer", 3000), asked_about("older", 60)
+    for one in (newer, older):
+        triggers.add(one)
+        triggers.count(one)
+    assert counted == [newer]
+
+    older.asked_at_seconds = 3500
+    triggers.asked(older)
+    assert counted == [newer]
+    older.asked_at_seconds = 3601  # more than ten minutes after the other
+    triggers.asked(older)
+    assert counted == [newer, older]
+
+    triggers.remove(older)
+    assert counted == [newer, older, newer]
