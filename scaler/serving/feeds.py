@@ -145,8 +145,16 @@ class LiveFeed:
         return [one.parameters for one in self.workloads.values() if one.parameters is not None]
 
     def follow_triggers(self) -> None:
-        """Learn for an objective and figures that one of the workloads has, after an edit."""
-        wanted = [(one.objective, one.capacity) for one in self._parameters()]
+        """Learn for an objective and figures that one of the workloads has, after an edit.
+
+        Of an object that is the trigger that joined last: the older ones are looked at still.
+        """
+        newest = {(one.namespace, one.name): of for one, of in self.workloads.items()}
+        wanted = [
+            (of.parameters.objective, of.parameters.capacity)
+            for of in newest.values()
+            if of.parameters is not None
+        ]
         if wanted and (self.engine.objective, self.engine.given) not in wanted:
             self.engine.follow(*wanted[0])
 

@@ -15,23 +15,26 @@ from foresail.serve.pace import planning_settings
 from foresail.settings.cycle import CycleSettings
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.demand import Demand
+from scaler.decision.objective import Objective
 from scaler.decision.plan import ReplicaPlan
 from scaler.decision.series import PLANNED, DemandSeries
 from scaler.decision.tracker import DemandTracker
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.feed_key import FeedKey
+from scaler.learning import engine_bytes
+from scaler.learning.engine import EngineLearner
 from scaler.limits import Limit
 from scaler.serving.board import OF_OBJECT_MAX, Board
 from scaler.serving.changes import Changes
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.entry import Entry
-from scaler.serving.feeds import Binding, WorkloadStatus
+from scaler.serving.feeds import ENGINE, Binding, WorkloadStatus
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates
 from scaler.signals import Absent, Observation, Signal, Value
 from scaler.trigger import TriggerSpec
 from scaler.trigger_parsing import AllowedOptions, parse
-from tests.scaler.fakes import NoForecast, binding
+from tests.scaler.fakes import CAPACITY, NoForecast, binding
 
 BEGIN_SECONDS = 1_800_000_000.0 + 7
 """Seven seconds after a look of the grid: the next ones are 8, 23, 38, ... s from the start."""
@@ -451,6 +454,43 @@ async def test_a_clock_set_forward_and_right_again_moves_only_the_steps_between(
 
         steps = [at for at, _ in site.prompt_steps(entry)]
         assert steps == [0, 60, 120, 180, 240, 300, 360, 420]
+
+
+def engine_kept(site: Site) -> bytes:
+    (take,) = site.loop.feed_states().values()
+    assert take is not None
+    return take().learned[ENGINE].value
+
+
+def untaught(ttft_seconds: float) -> bytes:
+    return engine_bytes.encode(
+        EngineLearner(objective=Objective(ttft_seconds=ttft_seconds), given=CAPACITY)
+    )
+
+
+async def test_the_engine_is_learned_for_the_edited_trigger_also_while_the_past_is_read() -> None:
+    feed = FakeFeed(past_seconds=600, past_delay_seconds=5)
+    async with running({"a": feed}, history_seconds=600) as site:
+        site.ask("a", ttft="1s")
+        await until(20)
+        site.ask("a", ttft="3s")
+        await until(120)
+        assert engine_kept(site) == untaught(3.0)
+        site.ask("a", ttft="4s")
+        await until(180)
+        assert engine_kept(site) == untaught(4.0)
+
+
+async def test_the_engine_is_learned_for_the_trigger_that_is_left() -> None:
+    async with running({"a": FakeFeed()}) as site:
+        kept = site.ask("a", ttft="1s")
+        site.ask("a", ttft="3s")
+        await until(60)
+        for _ in range(61):
+            site.board.ask(kept.reference)
+            await asyncio.sleep(60)
+        assert len(site.loop.statuses()) == 1
+        assert engine_kept(site) == untaught(1.0)
 
 
 async def test_a_past_that_is_being_read_when_the_clock_is_set_is_read_anew() -> None:
