@@ -70,7 +70,7 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
         keeper = asyncio.create_task(front.keep(planner, log_level), name="planner")
         keeper.add_done_callback(end_on_fault)
         spare_collector()
-        await front.server.serving(ready=True)
+        front.server.serving(ready=True)
         front.accepting = True
         yield Ports(
             grpc=port,

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
+from grpc_health.v1 import health_pb2_grpc
 
 from scaler.errors import ForesailError
 from scaler.reloaded import Reloaded, server_context
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.rpc.foresail.v1 import state_pb2_grpc as state_grpc
+from scaler.serving.health import Health
 from scaler.serving.service import ExternalScaler
 from scaler.serving.state_service import StateService
 from scaler.serving.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, StreamLifetimes
@@ -130,7 +130,7 @@ class ScalerServer:
     ) -> None:
         self._service = service
         self._lifetimes = lifetimes
-        self._health = health.HealthServicer()
+        self._health = Health(SERVICE_NAME)
         self._server = grpc.aio.server(
             interceptors=interceptors,
             options=[
@@ -154,13 +154,9 @@ class ScalerServer:
         """
         return await start_listening(self._server, address, tls)
 
-    async def serving(self, ready: bool) -> None:  # noqa: FBT001 the only argument
+    def serving(self, ready: bool) -> None:  # noqa: FBT001 the only argument
         """Set the status of the health service."""
-        status = health_pb2.HealthCheckResponse.SERVING
-        if not ready:
-            status = health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", SERVICE_NAME):
-            await self._health.set(name, status)
+        self._health.set(serving=ready)
 
     async def drain(self) -> None:
         """End all streams with OK, let calls finish, stop in a moment without any.
@@ -168,7 +164,7 @@ class ScalerServer:
         Calls are answered once clients were told that the server stops: a client that waits for an
         answer sends nothing that the stopping server would cancel.
         """
-        await self.serving(ready=False)
+        self.serving(ready=False)
         self._lifetimes.drain()
         self._service.hold()
         try:
