@@ -1,4 +1,4 @@
-"""What each namespace may ask for: sources, modes, and how many objects.
+"""What each namespace may ask for: sources, modes, pools, and how many objects.
 
 Anyone who may write a ScaledObject in a namespace writes a trigger's metadata. These rules come
 from the operator's settings. A namespace that no rule names may use nothing.
@@ -10,7 +10,7 @@ from typing import Final
 
 from scaler.errors import MetadataError
 from scaler.message_text import limited
-from scaler.trigger import Mode, TriggerSpec
+from scaler.trigger import PRIORITY_MAX, Mode, TriggerSpec
 from scaler.trigger_parsing import AllowedOptions, parse
 
 EVERY_NAMESPACE: Final = "*"
@@ -26,6 +26,10 @@ class Tenant:
     address_prefixes: tuple[str, ...] | None = None
     """Of `serverAddress`; None = all that the settings allow anybody."""
     modes: frozenset[Mode] = frozenset(Mode)
+    pools: frozenset[str] | None = None
+    """None = all."""
+    priority_max: float = PRIORITY_MAX
+    """In a pool."""
     objects_max: int | None = None
     """None = the limit of every namespace."""
 
@@ -91,4 +95,6 @@ class TenantRules:
             default_source=default,
             address_prefixes=allowed.address_prefixes if prefixes is None else prefixes,
             modes=tenant.modes,
+            pools=allowed.pools if tenant.pools is None else tenant.pools,
+            priority_max=tenant.priority_max,
         )

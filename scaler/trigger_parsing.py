@@ -18,7 +18,7 @@ from scaler.events import EventsLimitError
 from scaler.limits import Limit
 from scaler.message_text import FAULTS_LISTED_MAX, is_cut, limited, listed_faults
 from scaler.spelling import nearest
-from scaler.trigger import ALIASES, KEDA_KEYS, Mode, TriggerSpec
+from scaler.trigger import ALIASES, KEDA_KEYS, PRIORITY_MAX, Mode, TriggerSpec
 
 _BESIDE_METADATA: Final = frozenset({"metricType", "name", "useCachedMetrics", "type"})
 _FROM_ENV: Final = "FromEnv"
@@ -46,6 +46,8 @@ class AllowedOptions:
     modes: frozenset[Mode] = frozenset(Mode)
     pools: frozenset[str] = frozenset()
     """Pools of known size."""
+    priority_max: float = PRIORITY_MAX
+    """Of triggers that name a pool."""
 
 
 def parse(metadata: Mapping[str, str], allowed: AllowedOptions) -> TriggerSpec:
@@ -159,6 +161,12 @@ def _not_allowed(
         )
     if parsed.pool is not None and parsed.pool not in allowed.pools:
         faults.append(_not_among("pool", parsed.pool, allowed.pools, hidden))
+    if parsed.pool is not None and parsed.priority > allowed.priority_max:
+        given = _value({"priority": f"{parsed.priority:g}"}, "priority", hidden)
+        faults.append(
+            f"key 'priority' has the value {given}: the operator's limit is "
+            f"{allowed.priority_max:g}"
+        )
     faults += _gateway_faults(parsed, allowed, hidden)
     return faults + _source_faults(parsed, allowed, hidden)
 

@@ -49,6 +49,8 @@ class Claim:
     the demand ahead is that of now."""
     priority: float = 1.0
     """What one of its late requests counts."""
+    namespace: str = ""
+    """Another's claim is not shown to it."""
 
     def avoided(self, ordinal: int) -> float:
         """Late requests a second that the replica of this number avoids."""
@@ -82,19 +84,20 @@ class Share:
 def allot(pool: str, gpus: int, claims: Sequence[Claim]) -> dict[str, Share]:
     """The share of each claim, by its name.
 
-    Where not even the minimums fit, they are granted by priority.
+    Where not even the minimums fit, they are granted by priority, and in turns where it is equal.
     """
     if sum(max(claim.least, claim.wanted) * claim.replica_gpus for claim in claims) <= gpus:
         return {
             claim.name: Share(replicas=max(claim.least, claim.wanted), refused=0, reason="")
             for claim in claims
         }
+    in_order = sorted(claims, key=lambda claim: (-claim.priority, claim.name))
+    candidates = [_Candidate(claim) for claim in in_order]
     free = gpus
-    candidates = []
-    for claim in sorted(claims, key=lambda claim: (-claim.priority, claim.name)):
-        least = min(claim.least, free // claim.replica_gpus)
-        free -= least * claim.replica_gpus
-        candidates.append(_Candidate(claim, least))
+    while lacking := [one for one in candidates if one.lacks(free)]:
+        first = min(lacking, key=lambda one: (-one.claim.priority, one.gpus))
+        first.granted += 1
+        free -= first.claim.replica_gpus
     last: tuple[Claim, float] | None = None
     while fitting := [one for one in candidates if one.wants(free)]:
         best = max(fitting, key=lambda one: (one.worth, -one.unserved))
@@ -109,10 +112,19 @@ def allot(pool: str, gpus: int, claims: Sequence[Claim]) -> dict[str, Share]:
 class _Candidate:
     """A claim and what it was granted so far."""
 
-    def __init__(self, claim: Claim, least: int) -> None:
+    def __init__(self, claim: Claim) -> None:
         self.claim = claim
-        self.granted = least
+        self.granted = 0
         self._avoided = [claim.avoided(n) for n in range(1, claim.wanted + 1)]
+
+    @property
+    def gpus(self) -> int:
+        """Of what it was granted."""
+        return self.granted * self.claim.replica_gpus
+
+    def lacks(self, free: int) -> bool:
+        """Whether one more replica of its minimum fits so many free GPUs."""
+        return self.granted < self.claim.least and self.claim.replica_gpus <= free
 
     def wants(self, free: int) -> bool:
         """Whether it takes one more replica of so many free GPUs."""
@@ -148,11 +160,15 @@ def _share(candidate: _Candidate, head: str, last: tuple[Claim, float] | None) -
             f" (priority {claim.priority:g})"
         )
     if last is not None and last[0].name != claim.name:
-        reason += (
-            f", the last GPU went to {last[0].name}, where it avoids {last[1]:.2g}"
-            f" (priority {last[0].priority:g})"
-        )
+        reason += f", the last GPU went to {_shown(*last, namespace=claim.namespace)}"
     return Share(replicas=replicas, refused=refused, reason=reason)
+
+
+def _shown(claim: Claim, avoided: float, *, namespace: str) -> str:
+    """A claim to a reader of this namespace."""
+    if claim.namespace != namespace:
+        return "a workload of another namespace"
+    return f"{claim.name}, where it avoids {avoided:.2g} (priority {claim.priority:g})"
 
 
 def _above(replicas: int, one: tuple[float, float], other: tuple[float, float]) -> float:

@@ -50,6 +50,7 @@ class Pools:
             held=held or 0,
             replica_gpus=trigger_spec.replica_gpus,
             priority=trigger_spec.priority,
+            namespace=plan.reference.namespace,
         )
         share = allot(pool, self._gpus[pool], tuple(claims.values()))[str(plan.reference)]
         claims[plan.reference] = replace(claims[plan.reference], held=share.replicas)
