@@ -16,6 +16,10 @@ from scaler.serving.server import (
 )
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Plans"].full_name
+CONNECTIONS_MAX = 256
+"""At once: this process has health and metrics, too, and needs open files for them."""
+_IDLE_SECONDS_MAX = 120.0
+"""Of a connection without a call; a reader that asks again opens another one."""
 _SHUTDOWN_SECONDS = 1.0
 """For streams that do not end because nobody reads them. The answering process kills a planner that
 has not ended in five."""
@@ -28,7 +32,13 @@ class PlansServer:
         self._service = service
         self._book = book
         self._health = Health(SERVICE_NAME)
-        self._server = grpc.aio.server(options=LISTENING_OPTIONS)
+        self._server = grpc.aio.server(
+            options=[
+                *LISTENING_OPTIONS,
+                ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
+                ("grpc.max_connection_idle_ms", int(_IDLE_SECONDS_MAX * 1000)),
+            ]
+        )
         pb_grpc.add_PlansServicer_to_server(service, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         served = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)

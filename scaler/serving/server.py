@@ -32,9 +32,13 @@ LISTENING_OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # From a connection to its first settings, with TLS.
+    ("grpc.server_handshake_timeout_ms", 15_000),
     # A taken port must fail the start, not share its connections with another program.
     ("grpc.so_reuseport", 0),
 )
+CONNECTIONS_MAX = 1024
+"""At once. KEDA has one for each client certificate of its triggers."""
 MESSAGE_BYTES_MAX = 2**21
 """Of a call. The largest object that Kubernetes keeps has 1.5 MiB, so no ScaledObject has more."""
 _SHUTDOWN_SECONDS = 5.0
@@ -136,6 +140,7 @@ class ScalerServer:
             options=[
                 *LISTENING_OPTIONS,
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+                ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
                 # Without an age a new Foresail replica gets no traffic until a connection breaks.
                 ("grpc.max_connection_age_ms", int(CONNECTION_AGE_SECONDS * 1000)),
                 ("grpc.max_connection_age_grace_ms", int(CONNECTION_GRACE_SECONDS * 1000)),
