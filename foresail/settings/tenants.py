@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from foresail.settings.values import AddressPrefix, Count, Text
 from scaler.faults import crossed, quoted
 from scaler.parts import Part, sound_items
-from scaler.tenants import Tenant
+from scaler.tenants import EVERY_NAMESPACE, Tenant
 from scaler.trigger import PRIORITY_MAX, Mode
 
 
@@ -74,11 +74,9 @@ def tenant_crossings(
     """
     seen: set[str] = set()
     for index, one in sound_items(tenants, TenantSettings):
-        for namespace in one.namespaces:
-            if namespace in seen:
-                message = f"namespace {quoted(namespace)} is named by a rule before this one"
-                yield crossed(message, "tenants", index, "namespaces")
-            seen.add(namespace)
+        for message in _named_before(one, seen):
+            yield crossed(message, "tenants", index, "namespaces")
+        seen.update(one.namespaces)
         for source in one.sources or ():
             if None not in names and source not in names:
                 known = ", ".join(filter(None, names)) or "none"
@@ -89,3 +87,17 @@ def tenant_crossings(
                 known = ", ".join(pools) or "none"
                 message = f"no pool is named {quoted(pool)}: it takes one of {known}"
                 yield crossed(message, "tenants", index, "pools")
+
+
+def _named_before(rule: TenantSettings, seen: Collection[str]) -> Iterator[str]:
+    """Why a rule never counts, or not for all its namespaces.
+
+    Args:
+        seen: namespaces of the rules before it.
+    """
+    if EVERY_NAMESPACE in seen:
+        yield "a rule before this one names every namespace, so this one never counts"
+        return
+    for namespace in rule.namespaces:
+        if namespace in seen:
+            yield f"namespace {quoted(namespace)} is named by a rule before this one"

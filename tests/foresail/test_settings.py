@@ -226,6 +226,15 @@ def test_a_fault_says_line_key_value_and_what_is_allowed(
             id="readers-without-a-ca",
         ),
         pytest.param(
+            "tenants:\n"
+            "  - {namespaces: [a]}\n"
+            "  - {namespaces: ['*']}\n"
+            "  - {namespaces: [a, untrusted], modes: [advise]}\n",
+            "8: tenants.2.namespaces: a rule before this one names every namespace, so this one "
+            "never counts",
+            id="tenants-behind-everybody",
+        ),
+        pytest.param(
             "defaultSource: mian\n",
             MIAN,
             id="default-is-no-source",
