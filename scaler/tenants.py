@@ -14,6 +14,8 @@ from scaler.trigger import PRIORITY_MAX, Mode, TriggerSpec
 from scaler.trigger_parsing import AllowedOptions, parse
 
 EVERY_NAMESPACE: Final = "*"
+REFUSED_OBJECTS_MAX: Final = 50
+"""Of a namespace that may use nothing. Each gets the reason, and takes a place of all objects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,8 @@ class TenantRules:
         Args:
             allowed: what the settings allow anybody.
             tenants: without any, every namespace may use all of that.
-            objects_max: of one namespace whose rule has no limit of its own.
+            objects_max: of one namespace whose rule has no limit of its own; one that may use
+                nothing has `REFUSED_OBJECTS_MAX` at most.
         """
         self._allowed = allowed
         self._tenants = tuple(tenants)
@@ -70,8 +73,9 @@ class TenantRules:
     def objects_max(self, namespace: str) -> int:
         """The most objects of this namespace."""
         tenant = self._tenant(namespace)
-        own = None if tenant is None else tenant.objects_max
-        return self._objects_max if own is None else own
+        if tenant is None:
+            return min(REFUSED_OBJECTS_MAX, self._objects_max)
+        return self._objects_max if tenant.objects_max is None else tenant.objects_max
 
     def _tenant(self, namespace: str) -> Tenant | None:
         if not self._tenants:

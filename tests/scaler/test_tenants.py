@@ -67,5 +67,7 @@ def test_what_a_tenant_may_not_use_is_refused_without_naming_anybodys_else(
 def test_a_namespace_that_no_rule_names_may_use_nothing() -> None:
     rules = TenantRules(ALLOWED, [TEAM_A], objects_max=9)
 
+    assert rules.objects_max("team-c") == 9
+    assert TenantRules(ALLOWED, [TEAM_A], objects_max=1000).objects_max("team-c") == 50
     with pytest.raises(MetadataError, match=r"namespace 'team-c' may not use this server.*tenants"):
         rules.admit("team-c", {"model": "m"})
