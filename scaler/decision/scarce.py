@@ -17,6 +17,7 @@ served. No workload goes below its minimum, and none gets more than its plan wan
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
 from itertools import pairwise
 from typing import Final
 
@@ -49,17 +50,33 @@ class Claim:
     the demand ahead is that of now."""
     priority: float = 1.0
     """What one of its late requests counts."""
+    namespace: str = ""
+    """Another's claim is not shown to it."""
 
     def avoided(self, ordinal: int) -> float:
         """Late requests a second that the replica of this number avoids."""
-        from_now = ordinal <= self.held or not self.loads
-        points = [(0.0, self.present if from_now else 0.0)]
+        return self._avoided(ordinal - 1, ordinal, now=ordinal <= self.held or not self.loads)
+
+    def unserved(self, granted: int) -> float:
+        """Late requests a second that the replicas beyond so many, up to all wanted, avoid."""
+        kept = self.wanted
+        if self.loads:
+            kept = min(max(self.held, granted), self.wanted)
+        now = self._avoided(granted, kept, now=True)
+        return now + self._avoided(kept, self.wanted, now=False)
+
+    def _avoided(self, one: int, other: int, *, now: bool) -> float:
+        """Late requests a second that the replicas beyond `one`, up to `other`, avoid.
+
+        Args:
+            now: whether they serve the demand of now, too.
+        """
+        points = [(0.0, self.present if now else 0.0)]
         for level, load in zip(self.levels, self.loads, strict=True):
             points.append((level, max(load, points[-1][1])))
         points.append((1.0, points[-1][1]))
         served = sum(
-            _above(ordinal - 1, one, other) - _above(ordinal, one, other)
-            for one, other in pairwise(points)
+            _above(one, low, high) - _above(other, low, high) for low, high in pairwise(points)
         )
         return self.replica_requests * served
 
@@ -82,56 +99,99 @@ class Share:
 def allot(pool: str, gpus: int, claims: Sequence[Claim]) -> dict[str, Share]:
     """The share of each claim, by its name.
 
-    Where not even the minimums fit, they are granted by priority.
+    Where not even the minimums fit, they are granted by priority, and in turns where it is equal.
     """
     if sum(max(claim.least, claim.wanted) * claim.replica_gpus for claim in claims) <= gpus:
         return {
             claim.name: Share(replicas=max(claim.least, claim.wanted), refused=0, reason="")
             for claim in claims
         }
-    free = gpus
-    candidates = []
-    for claim in sorted(claims, key=lambda claim: (-claim.priority, claim.name)):
-        least = min(claim.least, free // claim.replica_gpus)
-        free -= least * claim.replica_gpus
-        candidates.append(_Candidate(claim, least))
+    in_order = sorted(claims, key=lambda claim: (-claim.priority, claim.name))
+    least = _minimums(gpus, in_order)
+    candidates = [
+        _Candidate(claim, granted, place)
+        for place, (claim, granted) in enumerate(zip(in_order, least, strict=True))
+    ]
+    free = gpus - sum(one.granted * one.claim.replica_gpus for one in candidates)
     last: tuple[Claim, float] | None = None
-    while fitting := [one for one in candidates if one.wants(free)]:
-        best = max(fitting, key=lambda one: (one.worth, -one.unserved))
+    waiting = [one for one in candidates if one.granted < one.claim.wanted]
+    heapify(waiting)
+    while waiting and free > 0:
+        best = waiting[0]
+        if best.claim.replica_gpus > free:
+            heappop(waiting)
+            continue
         if best.avoided > 0:
             last = best.claim, best.avoided
-        best.granted += 1
+        best.grant()
         free -= best.claim.replica_gpus
+        if best.granted < best.claim.wanted:
+            heapreplace(waiting, best)
+        else:
+            heappop(waiting)
     head = f"pool {pool} has {gpus} GPU{'s' * (gpus != 1)}"
     return {one.claim.name: _share(one, head, last) for one in candidates}
 
 
-class _Candidate:
-    """A claim and what it was granted so far."""
+def _minimums(gpus: int, claims: Sequence[Claim]) -> list[int]:
+    """Replicas of the minimum of each claim, as many as fit.
 
-    def __init__(self, claim: Claim, least: int) -> None:
+    Args:
+        claims: the highest priority first. Of equal ones the next replica goes to the one that was
+            granted the fewest GPUs.
+    """
+    if sum(claim.least * claim.replica_gpus for claim in claims) <= gpus:
+        return [claim.least for claim in claims]
+    granted = [0] * len(claims)
+    lacking = [(-one.priority, 0, place) for place, one in enumerate(claims) if one.least > 0]
+    heapify(lacking)
+    while lacking:
+        priority, has, place = lacking[0]
+        claim = claims[place]
+        if claim.replica_gpus > gpus:
+            heappop(lacking)
+            continue
+        granted[place] += 1
+        gpus -= claim.replica_gpus
+        if granted[place] < claim.least:
+            heapreplace(lacking, (priority, has + claim.replica_gpus, place))
+        else:
+            heappop(lacking)
+    return granted
+
+
+class _Candidate:
+    """A claim and what it was granted so far; the one that gets the next GPU is the least."""
+
+    def __init__(self, claim: Claim, least: int, place: int) -> None:
         self.claim = claim
         self.granted = least
-        self._avoided = [claim.avoided(n) for n in range(1, claim.wanted + 1)]
+        self._place = place
+        self._weigh()
 
-    def wants(self, free: int) -> bool:
-        """Whether it takes one more replica of so many free GPUs."""
-        return self.granted < self.claim.wanted and self.claim.replica_gpus <= free
+    def grant(self) -> None:
+        """Grant it one more replica."""
+        self.granted += 1
+        self._weigh()
 
-    @property
-    def avoided(self) -> float:
+    def _weigh(self) -> None:
+        claim = self.claim
+        self.avoided = claim.avoided(self.granted + 1) / claim.replica_gpus
         """Late requests a second that a GPU of its next replica avoids."""
-        return self._avoided[self.granted] / self.claim.replica_gpus
+        kept = KEPT_FACTOR if self.granted < claim.held else 1.0
+        self._worth = self.avoided * claim.priority * kept
+        self._unserved: float | None = None
 
-    @property
-    def worth(self) -> float:
-        kept = KEPT_FACTOR if self.granted < self.claim.held else 1.0
-        return self.avoided * self.claim.priority * kept
+    def _left(self) -> float:
+        """Late requests a second that it would avoid with all that it wants; for ties alone."""
+        if self._unserved is None:
+            self._unserved = self.claim.unserved(self.granted)
+        return self._unserved
 
-    @property
-    def unserved(self) -> float:
-        """Late requests a second that it would avoid with all that it wants."""
-        return sum(self._avoided[self.granted :])
+    def __lt__(self, other: "_Candidate") -> bool:
+        if self._worth != other._worth:
+            return self._worth > other._worth
+        return (self._left(), self._place) < (other._left(), other._place)
 
 
 def _share(candidate: _Candidate, head: str, last: tuple[Claim, float] | None) -> Share:
@@ -148,11 +208,15 @@ def _share(candidate: _Candidate, head: str, last: tuple[Claim, float] | None) -
             f" (priority {claim.priority:g})"
         )
     if last is not None and last[0].name != claim.name:
-        reason += (
-            f", the last GPU went to {last[0].name}, where it avoids {last[1]:.2g}"
-            f" (priority {last[0].priority:g})"
-        )
+        reason += f", the last GPU went to {_shown(*last, namespace=claim.namespace)}"
     return Share(replicas=replicas, refused=refused, reason=reason)
+
+
+def _shown(claim: Claim, avoided: float, *, namespace: str) -> str:
+    """A claim to a reader of this namespace."""
+    if claim.namespace != namespace:
+        return "a workload of another namespace"
+    return f"{claim.name}, where it avoids {avoided:.2g} (priority {claim.priority:g})"
 
 
 def _above(replicas: int, one: tuple[float, float], other: tuple[float, float]) -> float:
