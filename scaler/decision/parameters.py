@@ -105,8 +105,8 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
         late_minute_cost=None if trigger_spec.quantile else _late_minute_cost(trigger_spec),
         hold_given=trigger_spec.hold is not None or trigger_spec.quantile is not None,
         tuning=Tuning(
-            corrects=trigger_spec.tuning is not TuningBy.FIXED
-            and trigger_spec.mode is not Mode.REACTIVE,
+            # Of an advised plan nothing runs, so nothing is late because of it.
+            corrects=trigger_spec.tuning is not TuningBy.FIXED and trigger_spec.mode is Mode.ACT,
             chooses=trigger_spec.tuning is TuningBy.SHADOWS
             and trigger_spec.mode is not Mode.REACTIVE,
             pinned=frozenset(

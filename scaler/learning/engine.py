@@ -93,8 +93,7 @@ class EngineLearner:
 
     def follow(self, objective: Objective, given: ReplicaCapacity) -> None:
         """Learn the tail for another objective from now on; the engine stays known."""
-        own = self.objective
-        if (own.ttft_seconds, own.itl_seconds) != (objective.ttft_seconds, objective.itl_seconds):
+        if not self._has_tail_of(objective):
             self.tail = TailCurve()
         self.objective, self.given = objective, given
 
@@ -112,6 +111,13 @@ class EngineLearner:
         if not parameters.learns_capacity:
             return None
         return self.estimate(parameters.capacity, parameters.objective)
+
+    def late_anyway(self, objective: Objective) -> float:
+        """Share of requests that are late with any number of replicas, 0 to 1.
+
+        0 while it is not known, as for another objective than the tail's.
+        """
+        return self.tail.late_at_ease() if self._has_tail_of(objective) else 0.0
 
     def estimate(self, given: ReplicaCapacity, objective: Objective) -> CapacityEstimate | None:
         """What one replica serves within the objective; None while the engine taught nothing.
@@ -279,10 +285,16 @@ class EngineLearner:
         return float(prompt), float(generated)
 
     def _utilization(self, objective: Objective) -> float:
-        own = self.objective
-        if (own.ttft_seconds, own.itl_seconds) != (objective.ttft_seconds, objective.itl_seconds):
-            return UTILIZATION_PRIOR  # the curve is of another objective
+        if not self._has_tail_of(objective):
+            return UTILIZATION_PRIOR
         return self.tail.utilization(objective.attainment)
+
+    def _has_tail_of(self, objective: Objective) -> bool:
+        own = self.objective
+        return (own.ttft_seconds, own.itl_seconds) == (
+            objective.ttft_seconds,
+            objective.itl_seconds,
+        )
 
     def _by_queue(self, given: ReplicaCapacity, why: str) -> CapacityEstimate | None:
         """The figures given, corrected by what replicas served while a queue stood."""

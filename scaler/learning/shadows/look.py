@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 from scaler.decision.demand import Demand
 from scaler.decision.need import Dimension, shares
-from scaler.decision.parameters import PlanParameters
+from scaler.decision.parameters import PART_OF_MODEL, PlanParameters
 from scaler.decision.plan import ReplicaPlan
 from scaler.signals import Observation, Signal
 
@@ -37,6 +37,11 @@ class ShadowedLook:
     """Real replicas, those that start included."""
     planned: int
     late: float | None
+    late_anyway: float = 0.0
+    """Of `late`, what is late with any number of replicas."""
+    can_grow: bool = True
+    """Whether more replicas could come: not where all serve that there may be, nor while none of
+    those ordered comes."""
 
     @property
     def load(self) -> float:
@@ -44,9 +49,20 @@ class ShadowedLook:
 
 
 def look_of(
-    observation: Observation, demand: Demand, plan: ReplicaPlan, parameters: PlanParameters
+    observation: Observation,
+    demand: Demand,
+    plan: ReplicaPlan,
+    parameters: PlanParameters,
+    *,
+    late_anyway: float = 0.0,
+    none_comes: bool = False,
 ) -> ShadowedLook | None:
-    """The look for shadows; None where its load is not measured in full."""
+    """The look for shadows; None where its load is not measured in full.
+
+    Args:
+        late_anyway: share of requests that is late with any number of replicas.
+        none_comes: whether orders are stuck, and none came since.
+    """
     found = shares(demand, observation, parameters.capacity)
     running = observation.value(Signal.RUNNING)
     if plan.partly_measured or Dimension.WORK not in found or running is None:
@@ -70,7 +86,18 @@ def look_of(
         paid=None if ready is None else max(ready, ordered),
         planned=plan.planned,
         late=late_share(observation, parameters),
+        late_anyway=late_anyway,
+        can_grow=not none_comes and not _is_at_most(ready, parameters),
     )
+
+
+def _is_at_most(ready: float | None, parameters: PlanParameters) -> bool:
+    """Whether all replicas serve that there may be.
+
+    A variant's own maximum is its part of the model, which may grow.
+    """
+    part = parameters.replicas_max_name == PART_OF_MODEL
+    return not part and ready is not None and ready >= parameters.replicas_max
 
 
 def late_share(observation: Observation, parameters: PlanParameters) -> float | None:
