@@ -5,7 +5,7 @@ from typing import Final
 
 from scaler.decision.capacity import ReplicaCapacity
 from scaler.decision.objective import Objective
-from scaler.trigger import REPLICAS_MAX, Capacity, LeadTimeUse, Mode, TriggerSpec, TuningBy
+from scaler.trigger import REPLICAS_MAX, Capacity, LeadTimeUse, Mode, Phase, TriggerSpec, TuningBy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,8 @@ class PlanParameters:
     mode: Mode
     capacity: ReplicaCapacity
     objective: Objective = field(default_factory=Objective)
+    phase: Phase = Phase.BOTH
+    """Of its replicas."""
     learns_capacity: bool = True
     """Whether the engine's own metrics may correct `capacity`."""
     lead_fixed: bool = False
@@ -99,6 +101,7 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
             itl_seconds=trigger_spec.itl,
             attainment=trigger_spec.attainment,
         ),
+        phase=trigger_spec.phase,
         learns_capacity=trigger_spec.capacity is Capacity.LEARNED,
         lead_fixed=trigger_spec.lead is LeadTimeUse.FIXED,
         hold_follows_lead=trigger_spec.hold is None,

@@ -253,7 +253,8 @@ class EngineLearner:
     def _late(self, seen: Observation, itl: float, load: float, *, minutes: float) -> None:
         """Add the late share of the window at its load."""
         objective = self.objective
-        first = seen.latencies.get(Signal.TTFT)
+        # A decode engine's has the transfer of the cache in it.
+        first = None if self.phase is Phase.DECODE else seen.latencies.get(Signal.TTFT)
         first_late = None if first is None else first.share_above(objective.ttft_seconds)
         # A prefill chunk makes single gaps long at any load, so the pace is judged by its mean.
         over = (itl / objective.itl_seconds - 1 + _SLACK) / (2 * _SLACK)

@@ -384,6 +384,19 @@ def test_a_decode_engine_learns_nothing_from_prompts_that_others_computed() -> N
     assert rate == pytest.approx(0.75 / (1e-4 + 1e-7 * 1100), rel=0.05)
 
 
+def test_what_the_transfer_of_the_cache_takes_lowers_no_capacity_of_a_decode_engine() -> None:
+    figures = given(9000, 4500)
+    figures = replace(figures, work=figures.work.of(Phase.DECODE))
+    decode = Stage(
+        learner=EngineLearner(objective=OBJECTIVE, given=figures, phase=Phase.DECODE),
+        engine=Engine(per_prompt_token=0.0),
+        ttft_late=0.5,
+    )
+    decode.minutes(120, 9.0, 13.0)
+
+    assert sum(decode.learner.tail.late) == pytest.approx(0, abs=0.5)
+
+
 def test_a_prefill_engine_is_learned_from_what_it_serves_while_a_queue_stands() -> None:
     figures = given(9000, 4500)
     figures = replace(figures, work=figures.work.of(Phase.PREFILL))

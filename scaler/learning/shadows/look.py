@@ -8,6 +8,7 @@ from scaler.decision.need import Dimension, shares
 from scaler.decision.parameters import PART_OF_MODEL, PlanParameters
 from scaler.decision.plan import ReplicaPlan
 from scaler.signals import Observation, Signal
+from scaler.trigger import Phase
 
 _DRAIN_SECONDS_MAX = 300.0
 _PACES_SPREAD = 0.12
@@ -106,18 +107,25 @@ def late_share(observation: Observation, parameters: PlanParameters) -> float | 
     By the engine's histograms where they are read. A histogram of the time between tokens counts
     tokens, not requests: a prompt makes single gaps long at any load. So its mean counts, and the
     paces of the requests lie around it. Without histograms the queue decides: its last request is
-    late if it waits for longer than the first token may take.
+    late if it waits for longer than the first token may take. Of a decode engine the pace alone
+    counts: its time to the first token has the transfer of the cache in it.
     """
     objective = parameters.objective
-    ttft = observation.latencies.get(Signal.TTFT)
-    late = None if ttft is None else ttft.share_above(objective.ttft_seconds)
-    if late is None:
-        return _by_queue(observation, objective.ttft_seconds)
     itl = observation.latencies.get(Signal.ITL)
     mean = None if itl is None else itl.mean_seconds
-    if mean is None:
-        return late
-    return max(late, NormalDist().cdf((mean / objective.itl_seconds - 1) / _PACES_SPREAD))
+    pace = None if mean is None else _late_by_pace(mean / objective.itl_seconds)
+    ttft = observation.latencies.get(Signal.TTFT)
+    first = None if ttft is None else ttft.share_above(objective.ttft_seconds)
+    if parameters.phase is Phase.DECODE:
+        first = pace
+    if first is None:
+        return _by_queue(observation, objective.ttft_seconds)
+    return first if pace is None else max(first, pace)
+
+
+def _late_by_pace(mean: float) -> float:
+    """The share of requests beyond the limit, from their mean over it."""
+    return NormalDist().cdf((mean - 1) / _PACES_SPREAD)
 
 
 def _by_queue(observation: Observation, ttft_seconds: float) -> float | None:
