@@ -12,7 +12,8 @@ tenant and the client. Only what the row `attack` has beyond it is the attack's.
 the processor time that the two processes took; `machine_cores` is everybody's, with whatever else
 ran. The table `cores` has the processes of the attack's run one by one, and the bench's: on a
 small machine they take what the server does not get. `short moments` are those in which not every
-honest workload was asked for. `--fronts` attacks on some fronts only.
+honest workload was asked for within 13 s; looks that came later count among those of the next one,
+and are not missed. `--fronts` attacks on some fronts only.
 
 The status is 1 if in the attack an honest look was missed, the 99th percentile of KEDA's calls is
 over 10 ms or memory over 600 MiB.
@@ -116,7 +117,7 @@ class _Run:
     cores: list[Row]
     """The processor time of each process."""
     short: list[Row]
-    """The moments in which fewer honest workloads were asked for than there are."""
+    """The moments in which fewer honest workloads were asked for in time than there are."""
 
 
 async def _measured(workloads: int, seconds: float, attacked_on: Sequence[str]) -> _Run:

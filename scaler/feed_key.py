@@ -5,7 +5,7 @@ in a text a label called `namespace` could pass for the namespace of another ten
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from scaler.events import Event
 from scaler.scope import Scope
@@ -36,6 +36,15 @@ class FeedKey:
     """Of the replicas: what is learned of an engine differs by it."""
     reach_seconds: float
     """How far the forecast looks ahead; lead times that need the same reach share a feed."""
+
+    def reads_as(self, other: "FeedKey") -> bool:
+        """Whether both read the same series, whatever is forecast from them."""
+        return self == replace(
+            other,
+            timezone=self.timezone,
+            events=self.events,
+            reach_seconds=self.reach_seconds,
+        )
 
     def encoded(self) -> str:
         """The key as JSON, for files and messages: two different keys never encode alike.

@@ -178,9 +178,9 @@ def _skill(plan: Plan, parameters: PlanParameters) -> Fact:
             found.append((skill.better, skill.judged))
     if not found:
         return Fact(name="forecast's skill", value=UNKNOWN, basis="no evidence yet")
-    skill, judged = min(found)
+    lowest, judged = min(found)
     basis = f"share of the last value's loss that it saved, over {judged:,} judged forecasts"
-    return Fact(name="forecast's skill", value=f"{skill:+.0%}", basis=basis)
+    return Fact(name="forecast's skill", value=f"{lowest:+.0%}", basis=basis)
 
 
 def _objectives(plan: Plan) -> Iterator[Fact]:

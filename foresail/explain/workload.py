@@ -165,7 +165,10 @@ def _why_not(dimension: DemandSeries, poll: PollResult, unix_seconds: float) -> 
 def _objectives(
     trigger_spec: TriggerSpec | None, seen: Observation | None, unix_seconds: float
 ) -> dict[str, Account]:
-    """Each latency objective, and whether the engine's own histogram says it is met."""
+    """Each latency objective, and whether its p95 is within it.
+
+    No verdict on the attainment: the share of late requests is in the books.
+    """
     if trigger_spec is None or seen is None:
         return {}
     payload = {}

@@ -128,7 +128,7 @@ def _objective_text(objective: Mapping[str, Any]) -> str:
     limit = f"of {objective['limit_seconds']:g} s"
     if objective["seconds"] is None:
         return f"{_UNKNOWN} {limit}"
-    return f"{objective['seconds']:.3g} s {limit}, {'met' if objective['met'] else 'missed'}"
+    return f"{objective['seconds']:.3g} s {limit}, {'within' if objective['met'] else 'above'}"
 
 
 def _readings_text(readings: Mapping[str, Account]) -> list[str]:

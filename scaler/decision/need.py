@@ -130,15 +130,16 @@ def burst(observation: Observation, demand: Demand, supply: int) -> Step | None:
     """While a queue stands nothing is released; None without one.
 
     The queue itself is counted by `queue`. A fall of the present or of the forecast says nothing of
-    the requests that wait already.
+    the requests that wait already. A queue that new replicas take in faster than requests end
+    leaves a demand of none, and so does a minute in which no long answer ends.
     """
     waiting = observation.value(Signal.WAITING)
-    if not waiting or not demand.requests or waiting < demand.requests * BURST_WAIT_SECONDS:
+    if not waiting or waiting < (demand.requests or 0.0) * BURST_WAIT_SECONDS:
         return None
-    text = (
-        f"{waiting:,.0f} wait, more than come in {format_duration(BURST_WAIT_SECONDS)}: "
-        f"none of {supply} released"
-    )
+    pace = f"more than come in {format_duration(BURST_WAIT_SECONDS)}"
+    if demand.requests is None:
+        pace = "and how many come is not measured"
+    text = f"{waiting:,.0f} wait, {pace}: none of {supply} released"
     return Step(rule="burst", text=text, replicas=supply)
 
 

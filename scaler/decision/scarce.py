@@ -17,6 +17,7 @@ served. No workload goes below its minimum, and none gets more than its plan wan
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
 from itertools import pairwise
 from typing import Final
 
@@ -52,14 +53,28 @@ class Claim:
 
     def avoided(self, ordinal: int) -> float:
         """Late requests a second that the replica of this number avoids."""
-        from_now = ordinal <= self.held or not self.loads
-        points = [(0.0, self.present if from_now else 0.0)]
+        return self._avoided(ordinal - 1, ordinal, now=ordinal <= self.held or not self.loads)
+
+    def unserved(self, granted: int) -> float:
+        """Late requests a second that the replicas beyond so many, up to all wanted, avoid."""
+        kept = self.wanted
+        if self.loads:
+            kept = min(max(self.held, granted), self.wanted)
+        now = self._avoided(granted, kept, now=True)
+        return now + self._avoided(kept, self.wanted, now=False)
+
+    def _avoided(self, one: int, other: int, *, now: bool) -> float:
+        """Late requests a second that the replicas beyond `one`, up to `other`, avoid.
+
+        Args:
+            now: whether they serve the demand of now, too.
+        """
+        points = [(0.0, self.present if now else 0.0)]
         for level, load in zip(self.levels, self.loads, strict=True):
             points.append((level, max(load, points[-1][1])))
         points.append((1.0, points[-1][1]))
         served = sum(
-            _above(ordinal - 1, one, other) - _above(ordinal, one, other)
-            for one, other in pairwise(points)
+            _above(one, low, high) - _above(other, low, high) for low, high in pairwise(points)
         )
         return self.replica_requests * served
 
@@ -91,47 +106,63 @@ def allot(pool: str, gpus: int, claims: Sequence[Claim]) -> dict[str, Share]:
         }
     free = gpus
     candidates = []
-    for claim in sorted(claims, key=lambda claim: (-claim.priority, claim.name)):
+    in_order = sorted(claims, key=lambda claim: (-claim.priority, claim.name))
+    for place, claim in enumerate(in_order):
         least = min(claim.least, free // claim.replica_gpus)
         free -= least * claim.replica_gpus
-        candidates.append(_Candidate(claim, least))
+        candidates.append(_Candidate(claim, least, place))
     last: tuple[Claim, float] | None = None
-    while fitting := [one for one in candidates if one.wants(free)]:
-        best = max(fitting, key=lambda one: (one.worth, -one.unserved))
+    waiting = [one for one in candidates if one.granted < one.claim.wanted]
+    heapify(waiting)
+    while waiting and free > 0:
+        best = waiting[0]
+        if best.claim.replica_gpus > free:
+            heappop(waiting)
+            continue
         if best.avoided > 0:
             last = best.claim, best.avoided
-        best.granted += 1
+        best.grant()
         free -= best.claim.replica_gpus
+        if best.granted < best.claim.wanted:
+            heapreplace(waiting, best)
+        else:
+            heappop(waiting)
     head = f"pool {pool} has {gpus} GPU{'s' * (gpus != 1)}"
     return {one.claim.name: _share(one, head, last) for one in candidates}
 
 
 class _Candidate:
-    """A claim and what it was granted so far."""
+    """A claim and what it was granted so far; the one that gets the next GPU is the least."""
 
-    def __init__(self, claim: Claim, least: int) -> None:
+    def __init__(self, claim: Claim, least: int, place: int) -> None:
         self.claim = claim
         self.granted = least
-        self._avoided = [claim.avoided(n) for n in range(1, claim.wanted + 1)]
+        self._place = place
+        self._weigh()
 
-    def wants(self, free: int) -> bool:
-        """Whether it takes one more replica of so many free GPUs."""
-        return self.granted < self.claim.wanted and self.claim.replica_gpus <= free
+    def grant(self) -> None:
+        """Grant it one more replica."""
+        self.granted += 1
+        self._weigh()
 
-    @property
-    def avoided(self) -> float:
+    def _weigh(self) -> None:
+        claim = self.claim
+        self.avoided = claim.avoided(self.granted + 1) / claim.replica_gpus
         """Late requests a second that a GPU of its next replica avoids."""
-        return self._avoided[self.granted] / self.claim.replica_gpus
+        kept = KEPT_FACTOR if self.granted < claim.held else 1.0
+        self._worth = self.avoided * claim.priority * kept
+        self._unserved: float | None = None
 
-    @property
-    def worth(self) -> float:
-        kept = KEPT_FACTOR if self.granted < self.claim.held else 1.0
-        return self.avoided * self.claim.priority * kept
+    def _left(self) -> float:
+        """Late requests a second that it would avoid with all that it wants; for ties alone."""
+        if self._unserved is None:
+            self._unserved = self.claim.unserved(self.granted)
+        return self._unserved
 
-    @property
-    def unserved(self) -> float:
-        """Late requests a second that it would avoid with all that it wants."""
-        return sum(self._avoided[self.granted :])
+    def __lt__(self, other: "_Candidate") -> bool:
+        if self._worth != other._worth:
+            return self._worth > other._worth
+        return (self._left(), self._place) < (other._left(), other._place)
 
 
 def _share(candidate: _Candidate, head: str, last: tuple[Claim, float] | None) -> Share:

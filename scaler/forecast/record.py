@@ -1,9 +1,10 @@
 """The forecast as one frozen record.
 
-The plan, `foresail explain`, the API and the demo read the same quantiles and fit no distribution
-of their own. Interpolation between horizons and levels is linear. Above the top level the tail is
-exponential, with the steepest mean slope of the upper levels, because the rolling .995 quantile of
-a few hundred steps alone is noise.
+The plan, `foresail explain`, the API and the demo read the same quantiles. Interpolation between
+horizons and levels is linear. Above the top level the tail is exponential, with the steepest mean
+slope of the upper levels, because the rolling .995 quantile of a few hundred steps alone is noise.
+The plan by cost has a tail of its own there, with the mean slope from .9 on
+(`scaler.decision.schedule`), so the two differ above .995.
 """
 
 import bisect

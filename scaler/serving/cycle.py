@@ -6,7 +6,7 @@ a look at each feed that is due, and `Plans` turns each poll result into plans a
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference
@@ -177,11 +177,19 @@ class PlanningCycle:
         self, moment: float, group: asyncio.TaskGroup
     ) -> list[asyncio.Task[tuple[WorkloadPlan, ...]]]:
         due = self._looks.due(moment)
-        looks = [group.create_task(self._looks.look(lives), name="look") for lives in due.together]
-        if due.missed:
-            _ = group.create_task(self._looks.miss(due.missed, moment), name="miss")
+        looks = [group.create_task(self._look(lives, group), name="look") for lives in due.together]
+        if due.waiting:
+            _ = group.create_task(self._looks.miss(due.waiting, moment), name="miss")
         self._workloads.join_feeds()
         return looks
+
+    async def _look(
+        self, lives: Sequence[LiveFeed], group: asyncio.TaskGroup
+    ) -> tuple[WorkloadPlan, ...]:
+        plans = await self._looks.look(lives)
+        for late in self._looks.late(lives):
+            _ = group.create_task(self._look(late, group), name="look")
+        return plans
 
     # The beginning of a feed.
 

@@ -67,9 +67,11 @@ class LiveFeed:
     due_at_seconds: float = 0.0
     """The moment of the next look, in Unix time."""
     in_flight: bool = False
-    """Whether a look waits for its slot or reads; a feed has one at most."""
+    """Whether a look is under way; a feed has one at most."""
     reading: bool = False
-    """Whether the look has its slot."""
+    """Whether the look has its slot, or has had it."""
+    is_late: bool = False
+    """Whether the next moment came after that: its look begins when this one ends."""
     looked: tuple[PollResult, float] | None = None
     """The newest poll result, and the time of its look on the monotonic clock."""
     past: PastReading | None = None
@@ -143,8 +145,16 @@ class LiveFeed:
         return [one.parameters for one in self.workloads.values() if one.parameters is not None]
 
     def follow_triggers(self) -> None:
-        """Learn for an objective and figures that one of the workloads has, after an edit."""
-        wanted = [(one.objective, one.capacity) for one in self._parameters()]
+        """Learn for an objective and figures that one of the workloads has, after an edit.
+
+        Of an object that is the trigger that joined last: the older ones are looked at still.
+        """
+        newest = {(one.namespace, one.name): of for one, of in self.workloads.items()}
+        wanted = [
+            (of.parameters.objective, of.parameters.capacity)
+            for of in newest.values()
+            if of.parameters is not None
+        ]
         if wanted and (self.engine.objective, self.engine.given) not in wanted:
             self.engine.follow(*wanted[0])
 

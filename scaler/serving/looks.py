@@ -1,10 +1,12 @@
 """Looks at feeds: which are due, and the way of one look to the plans of its feed's workloads.
 
-At each moment a feed whose last look has ended gets a new one; a feed whose look is still under way
-misses that moment. The looks at feeds that their group reads together are made as one, and no
-other look waits for their answer. Looks wait for a slot of their own source, and the reading of one
-that has its slot ends within its time limit. After it feeds are planned for one by one, those that
-missed a moment too, and the event loop turns between two.
+At each moment a feed whose last look has ended gets a new one. A feed whose look is still under way
+gets it as soon as that one ends, so that one pass over all feeds that takes longer than a period
+costs no look; it misses the moment if the next one comes before. The looks at feeds that their
+group reads together are made as one, and no other look waits for their answer. Looks wait for a
+slot of their own source, and the reading of one that has its slot ends within its time limit. After
+it feeds are planned for one by one, those that wait for a slot when a moment comes too, and the
+event loop turns between two.
 """
 
 import asyncio
@@ -35,8 +37,8 @@ class DueLooks:
 
     together: Sequence[Sequence[LiveFeed]]
     """The feeds to look at, those in one list that are read together."""
-    missed: Sequence[LiveFeed]
-    """Those whose last look has not ended."""
+    waiting: Sequence[LiveFeed]
+    """Those whose last look still waits for a slot: it will be for this moment."""
 
 
 class Looks:
@@ -72,23 +74,44 @@ class Looks:
                 await self._plan_turn.until_free()
 
     def due(self, moment: float) -> DueLooks:
-        """The feeds to look at for this moment, and those that miss it."""
-        groups: dict[FeedGroup, list[LiveFeed]] = {}
-        missed: list[LiveFeed] = []
+        """The feeds to look at for this moment, and those whose look for an earlier one waits."""
+        due: list[LiveFeed] = []
+        waiting: list[LiveFeed] = []
         for live in self._workloads.feeds():
             live.due_at_seconds = moment
             if live.awaits_state(self._steady()):
                 continue
-            if live.in_flight:
+            waits = live.in_flight and not live.reading
+            if waits or live.is_late:
                 self._metrics.looks_missed.labels(live.label).inc()
-                missed.append(live)
-            else:
-                groups.setdefault(live.group, []).append(live)
+            live.is_late = live.reading
+            if waits:
+                waiting.append(live)
+            elif not live.reading:
+                due.append(live)
+        return DueLooks(self._together(due), waiting)
+
+    def late(self, lives: Sequence[LiveFeed]) -> list[list[LiveFeed]]:
+        """Those of the feeds, whose look has just ended, that a moment came for meanwhile.
+
+        Returns:
+            The feeds to look at now, those in one list that are read together.
+        """
+        late = [live for live in lives if live.is_late and live.workloads]
+        for live in late:
+            live.is_late = False
+        return self._together(late)
+
+    def _together(self, lives: Sequence[LiveFeed]) -> list[list[LiveFeed]]:
+        """The looks that begin now."""
+        groups: dict[FeedGroup, list[LiveFeed]] = {}
+        for live in lives:
+            groups.setdefault(live.group, []).append(live)
         together = [part for group, of in groups.items() for part in self._parts(group, of)]
         for part in together:
             for live in part:
                 live.in_flight = True
-        return DueLooks(together, missed)
+        return together
 
     def _parts(self, group: FeedGroup, lives: Sequence[LiveFeed]) -> list[list[LiveFeed]]:
         with contained("feed_not_looked_at", _workloads_of(lives), self._metrics):
@@ -171,7 +194,7 @@ class Looks:
                 self._metrics.look_seconds.labels(live.label).observe(seconds)
 
     async def miss(self, lives: Sequence[LiveFeed], moment: float) -> None:
-        """Plan for the feeds that missed a moment and still wait for a slot.
+        """Plan for the feeds whose look still waits for a slot when its next moment comes.
 
         A look that has its slot ends within its time limit, with a better message. Those with the
         oldest result come first: where the next moment ends this pass, the others have their turn.

@@ -27,7 +27,7 @@ class PlanningMetrics:
         )
         self.looks_missed = Counter(
             "foresail_looks_missed",
-            "Reads that were due while the workload's last one had not ended, by source.",
+            "Reads that were due and not begun before the next one was due, by source.",
             ["source"],
             registry=registry,
         )

@@ -52,6 +52,8 @@ class ModelShare:
             replicas_max=self.most,
             replicas_min_name=PART_OF_MODEL,
             replicas_max_name=PART_OF_MODEL,
+            # Whatever its own setting, its replicas would be these: its books show no difference.
+            tuning=replace(parameters.tuning, chooses=False),
         )
 
 

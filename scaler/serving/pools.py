@@ -4,6 +4,9 @@ The cycle plans feed by feed. So a workload's share is made from its plan of thi
 last claims of the others, which are at most one period of looks old. A workload that cannot be read
 keeps what it has until it is read again or its trigger is forgotten. A share that shrinks is in
 force with the next look of its workload.
+
+An object has one claim. After an edit that of the new trigger counts, and the old one, which is
+looked at for an hour still, is planned as if it were the object's.
 """
 
 from collections.abc import Mapping
@@ -15,13 +18,29 @@ from scaler.decision.scarce import Claim, Share, allot
 from scaler.evaluate import WorkloadPlan
 from scaler.trigger import TriggerSpec
 
+_Object = tuple[str, str]
+"""Namespace and name."""
+
 
 class Pools:
-    """The last claim of each workload on each pool."""
+    """The last claim of each object on each pool."""
 
     def __init__(self, gpus: Mapping[str, int]) -> None:
         self._gpus = gpus
-        self._claims: dict[str, dict[Reference, Claim]] = {pool: {} for pool in gpus}
+        self._claims: dict[str, dict[_Object, Claim]] = {pool: {} for pool in gpus}
+        self._counted: dict[_Object, Reference] = {}
+        """The trigger of each object whose claim counts."""
+
+    def expect(self, reference: Reference, trigger_spec: TriggerSpec) -> None:
+        """Count a trigger from now on, and none of its object's older ones any more.
+
+        Until its first plan the claim of an older one stands, so that nobody takes its GPUs.
+        """
+        at = _object(reference)
+        self._counted[at] = reference
+        for pool, claims in self._claims.items():
+            if pool != trigger_spec.pool:
+                claims.pop(at, None)
 
     def share(
         self, trigger_spec: TriggerSpec, plan: WorkloadPlan, *, held: int | None
@@ -32,15 +51,16 @@ class Pools:
             plan: made as if the pool were not short.
             held: replicas last sent to KEDA; None before the first plan.
         """
-        made, pool = plan.replica_plan, trigger_spec.pool
+        made, pool, at = plan.replica_plan, trigger_spec.pool, _object(plan.reference)
+        counts = self._counted.setdefault(at, plan.reference) == plan.reference
         if pool is None or pool not in self._claims:
             return None
         claims = self._claims[pool]
         if plan.demand is None or made is None or made.desired is None:
-            if (claim := claims.get(plan.reference)) and held is not None:
-                claims[plan.reference] = replace(claim, least=held, wanted=held, held=held)
+            if counts and (claim := claims.get(at)) and held is not None:
+                claims[at] = replace(claim, least=held, wanted=held, held=held)
             return None
-        claims[plan.reference] = claim_of(
+        own = claim_of(
             str(plan.reference),
             plan.demand,
             plan.forecasts,
@@ -51,11 +71,19 @@ class Pools:
             replica_gpus=trigger_spec.replica_gpus,
             priority=trigger_spec.priority,
         )
-        share = allot(pool, self._gpus[pool], tuple(claims.values()))[str(plan.reference)]
-        claims[plan.reference] = replace(claims[plan.reference], held=share.replicas)
+        share = allot(pool, self._gpus[pool], tuple({**claims, at: own}.values()))[own.name]
+        if counts:
+            claims[at] = replace(own, held=share.replicas)
         return share
 
     def forget(self, reference: Reference) -> None:
         """Free what a workload claims."""
-        for claims in self._claims.values():
-            claims.pop(reference, None)
+        at = _object(reference)
+        if self._counted.get(at) == reference:
+            del self._counted[at]
+            for claims in self._claims.values():
+                claims.pop(at, None)
+
+
+def _object(reference: Reference) -> _Object:
+    return reference.namespace, reference.name

@@ -156,6 +156,7 @@ class Restorer:
                 past.tracker.take(poll)
                 past.engine.take(poll)
             live.tracker, live.engine = past.tracker, past.engine
+            live.follow_triggers()  # a trigger may have been edited meanwhile
             log.info("history_restored", steps=past.steps, workloads=len(live.workloads))
         return True
 

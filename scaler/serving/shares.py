@@ -30,7 +30,8 @@ class Shares:
         self._pools, self._variants, self._pairs = Pools(pools), Variants(), Pairs()
 
     def expect(self, reference: Reference, trigger_spec: TriggerSpec) -> None:
-        """Count with a workload before its first look."""
+        """Count with a workload before its first look, in place of its object's older trigger."""
+        self._pools.expect(reference, trigger_spec)
         self._variants.expect(reference, trigger_spec)
         self._pairs.expect(reference, trigger_spec)
 

@@ -15,20 +15,24 @@ import structlog
 
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference, Refusal
+from scaler.decision.plan import ReplicaPlan
 from scaler.errors import SourceError
 from scaler.evaluate import CycleState
 from scaler.feed_key import FeedKey
 from scaler.serving.changes import Arrival, Changes
 from scaler.serving.cycle_settings import PlanningSettings
 from scaler.serving.decision_log import log_refused
+from scaler.serving.edited import keep_learned
 from scaler.serving.faults import contained
 from scaler.serving.feeds import Binding, LiveFeed, Workload, WorkloadStatus, status_of
 from scaler.serving.groups import take_out
 from scaler.serving.metrics import PlanningMetrics
+from scaler.serving.object_triggers import ObjectTriggers
 from scaler.serving.plan_book import PlanChanges
 from scaler.serving.plans import Plans
 from scaler.serving.state_book import StateBook
-from scaler.state.records import FeedState, WorkloadState
+from scaler.serving.variants import UNASKED_SECONDS
+from scaler.state.records import FeedState
 from scaler.trigger import TriggerSpec
 
 log = structlog.get_logger()
@@ -74,6 +78,7 @@ class Workloads:
         self._closed_at_seconds = -math.inf
         self._workloads: dict[Reference, Workload] = {}
         self._by_namespace: defaultdict[str, dict[Reference, Workload]] = defaultdict(dict)
+        self._triggers = ObjectTriggers(plans.expect)
         self._feeds: dict[FeedKey, LiveFeed] = {}
         self._new: list[LiveFeed] = []
         self._has_new = asyncio.Event()
@@ -98,8 +103,10 @@ class Workloads:
     def note_asked(self, reference: Reference, asked_at_seconds: float) -> None:
         """Remember when KEDA asked about a workload, on the monotonic clock."""
         workload = self._workloads.get(reference)
-        if workload is not None:
-            workload.asked_at_seconds = asked_at_seconds
+        if workload is None:
+            return
+        workload.asked_at_seconds = asked_at_seconds
+        self._triggers.asked(workload)
 
     def _take_up(self, arrival: Arrival) -> None:
         if arrival.reference in self._workloads:
@@ -115,25 +122,26 @@ class Workloads:
         """Resume from a kept state, if there is one, and join a feed."""
         reference = workload.reference
         self._workloads[reference] = self._by_namespace[reference.namespace][reference] = workload
+        self._triggers.add(workload)
         self._readers.changed(workload.reference)
         state = self._states.workload(workload.reference)
         if state is not None:
-            remembers = self._remembers(workload, state)
+            remembers = self._remembers(workload, state.plan)
             workload.resume(state, remembers=remembers, now_seconds=self._wall.now())
         else:
             workload.hold_standing_answer(self._wall.now(), self._steady())
         self._join_feed(workload)
 
-    def _remembers(self, workload: Workload, state: WorkloadState) -> bool:
-        """Whether what a state remembers of needs and orders still counts.
+    def _remembers(self, workload: Workload, plan: ReplicaPlan | None) -> bool:
+        """Whether what is remembered of needs and orders with the last plan still counts.
 
         What was planned before a long outage says nothing of the replicas that run now: KEDA's
         fallback may hold more.
         """
         spec = workload.trigger_spec
-        if state.plan is None or spec is None:
+        if plan is None or spec is None:
             return False
-        age_seconds = self._wall.now() - state.plan.at_seconds
+        age_seconds = self._wall.now() - plan.at_seconds
         return age_seconds <= max(spec.hold_seconds, self._settings.answer_seconds_max)
 
     def _close_unused_sources(self) -> None:
@@ -157,7 +165,7 @@ class Workloads:
     def _join_feed(self, workload: Workload) -> None:
         if workload.trigger_spec is None:
             return
-        self._plans.expect(workload)
+        self._triggers.count(workload)
         with contained("workload_not_taken_up", [workload.reference], self._metrics):
             try:
                 binding = self._connect(workload.reference, workload.trigger_spec)
@@ -171,7 +179,17 @@ class Workloads:
             live.workloads[workload.reference] = workload
             workload.live, workload.parameters = live, binding.assembly.parameters
             live.follow_triggers()
+            self._keep_learned(workload)
             _ = self._plans.plan(workload)
+
+    def _keep_learned(self, workload: Workload) -> None:
+        """Continue what was learned under the object's trigger of before."""
+        before = self._triggers.before(workload)
+        if before is None:
+            return
+        asked = self._steady() - before.asked_at_seconds <= UNASKED_SECONDS
+        remembers = asked and self._remembers(before, before.cycle_state.plan)
+        keep_learned(workload, before, remembers=remembers)
 
     def _begin_feed(self, binding: Binding, workload: Workload) -> LiveFeed:
         assembly = binding.assembly
@@ -202,6 +220,7 @@ class Workloads:
             return
         del self._workloads[reference]
         take_out(self._by_namespace, reference.namespace, reference)
+        self._triggers.remove(workload)
         self._readers.removed(reference)
         if workload.live is None:
             return
@@ -210,6 +229,8 @@ class Workloads:
         if not live.workloads:
             del self._feeds[live.key]
             live.end()
+        else:
+            live.follow_triggers()
 
     # All of them.
 
@@ -241,13 +262,9 @@ class Workloads:
 
     def statuses_of(self, namespace: str, name: str) -> list[WorkloadStatus]:
         """The status of each trigger of one object, the one last asked about first."""
-        found = [
-            workload
-            for reference, workload in self._by_namespace.get(namespace, {}).items()
-            if reference.name == name
-        ]
-        found.sort(key=lambda each: -each.asked_at_seconds)
-        return [status_of(workload) for workload in found]
+        found = self._triggers.of(namespace, name)
+        newest_first = sorted(found, key=lambda each: -each.asked_at_seconds)
+        return [status_of(workload) for workload in newest_first]
 
     def names_in(self, namespace: str) -> list[str]:
         """The names of the objects of one namespace."""

@@ -94,6 +94,10 @@ class Transport(BaseAdapter):
             response = asyncio.run_coroutine_threadsafe(coroutine, read.loop).result()
         except CancelledError as error:
             raise NoAnswerError("the source is closed") from error
+        except RuntimeError as error:  # aiohttp's, where a part of the answer was there already
+            if not self.ended:
+                raise
+            raise NoAnswerError("the source is closed") from error
         encoding = response.headers.get("Content-Encoding", "")
         if encoding == ENCODING:
             response.body = self._unpacked(response, read)

@@ -334,7 +334,7 @@ async def test_objectives_are_shown_beside_the_measured_p95_and_as_without_effec
 
     at = lines.index("objectives, beside what is measured:")
     assert lines[at + 1 : at + 3] == [
-        "  TTFT p95 2.5 s of 2 s, missed",
+        "  TTFT p95 2.5 s of 2 s, above",
         "  ITL p95 ? of 0.06 s",
     ]
     assert "         7  handed to KEDA" in lines

@@ -15,23 +15,26 @@ from foresail.serve.pace import planning_settings
 from foresail.settings.cycle import CycleSettings
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.demand import Demand
+from scaler.decision.objective import Objective
 from scaler.decision.plan import ReplicaPlan
 from scaler.decision.series import PLANNED, DemandSeries
 from scaler.decision.tracker import DemandTracker
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.feed_key import FeedKey
+from scaler.learning import engine_bytes
+from scaler.learning.engine import EngineLearner
 from scaler.limits import Limit
 from scaler.serving.board import OF_OBJECT_MAX, Board
 from scaler.serving.changes import Changes
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.entry import Entry
-from scaler.serving.feeds import Binding, WorkloadStatus
+from scaler.serving.feeds import ENGINE, Binding, WorkloadStatus
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates
 from scaler.signals import Absent, Observation, Signal, Value
 from scaler.trigger import TriggerSpec
 from scaler.trigger_parsing import AllowedOptions, parse
-from tests.scaler.fakes import NoForecast, binding
+from tests.scaler.fakes import CAPACITY, NoForecast, binding
 
 BEGIN_SECONDS = 1_800_000_000.0 + 7
 """Seven seconds after a look of the grid: the next ones are 8, 23, 38, ... s from the start."""
@@ -283,15 +286,31 @@ async def test_feeds_of_a_source_that_is_too_slow_for_all_take_turns() -> None:
         assert all(0 <= at - moment < 15 for at, moment in pairs)
 
 
-async def test_a_moment_at_which_a_look_is_under_way_is_missed_and_counted() -> None:
-    feed = FakeFeed(delay_seconds=20)
+async def test_a_moment_at_which_a_look_is_under_way_gets_its_look_when_that_ends() -> None:
+    feed = FakeFeed()
     async with running({"a": feed}, look_seconds_max=25.0) as site:
         site.ask("a")
-        await until(60)
+        await until(1)
+        feed.delay_seconds = 20
+        await until(10)
+        feed.delay_seconds = 0
+        await until(40)
 
-        # 0 to 20 s misses 8; 23 to 43 misses 38.
-        assert feed.looked == [0, 23, 53]
-        assert site.counted("foresail_looks_missed_total", source="main") == 2
+        assert feed.looked == [0, 8, 28, 38]
+        assert feed.asked_for == [0, 8, 23, 38]
+        assert site.counted("foresail_looks_missed_total", source="main") == 0
+
+
+async def test_a_moment_whose_look_is_not_begun_before_the_next_one_is_missed_and_counted() -> None:
+    feed = FakeFeed(delay_seconds=40)
+    async with running({"a": feed}, look_seconds_max=50.0) as site:
+        site.ask("a")
+        await until(100)
+
+        # 0 to 40 s is a first look: 8, 23 and 38 are missed. 53 to 93 s: 68 is.
+        assert feed.looked == [0, 53, 93]
+        assert feed.asked_for == [0, 53, 83]
+        assert site.counted("foresail_looks_missed_total", source="main") == 4
 
 
 async def test_a_process_that_was_stopped_goes_on_with_the_moment_that_it_is() -> None:
@@ -435,6 +454,43 @@ async def test_a_clock_set_forward_and_right_again_moves_only_the_steps_between(
 
         steps = [at for at, _ in site.prompt_steps(entry)]
         assert steps == [0, 60, 120, 180, 240, 300, 360, 420]
+
+
+def engine_kept(site: Site) -> bytes:
+    (take,) = site.loop.feed_states().values()
+    assert take is not None
+    return take().learned[ENGINE].value
+
+
+def untaught(ttft_seconds: float) -> bytes:
+    return engine_bytes.encode(
+        EngineLearner(objective=Objective(ttft_seconds=ttft_seconds), given=CAPACITY)
+    )
+
+
+async def test_the_engine_is_learned_for_the_edited_trigger_also_while_the_past_is_read() -> None:
+    feed = FakeFeed(past_seconds=600, past_delay_seconds=5)
+    async with running({"a": feed}, history_seconds=600) as site:
+        site.ask("a", ttft="1s")
+        await until(20)
+        site.ask("a", ttft="3s")
+        await until(120)
+        assert engine_kept(site) == untaught(3.0)
+        site.ask("a", ttft="4s")
+        await until(180)
+        assert engine_kept(site) == untaught(4.0)
+
+
+async def test_the_engine_is_learned_for_the_trigger_that_is_left() -> None:
+    async with running({"a": FakeFeed()}) as site:
+        kept = site.ask("a", ttft="1s")
+        site.ask("a", ttft="3s")
+        await until(60)
+        for _ in range(61):
+            site.board.ask(kept.reference)
+            await asyncio.sleep(60)
+        assert len(site.loop.statuses()) == 1
+        assert engine_kept(site) == untaught(1.0)
 
 
 async def test_a_past_that_is_being_read_when_the_clock_is_set_is_read_anew() -> None:

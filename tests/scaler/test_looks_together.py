@@ -119,16 +119,21 @@ async def test_a_common_read_ends_in_time_and_each_feed_says_why() -> None:
         assert ["no answer within 10 s" in refusal(one).message for one in entries] == [True] * 2
 
 
-async def test_feeds_miss_the_moments_of_a_common_read_that_has_not_ended() -> None:
+async def test_feeds_are_read_together_again_as_soon_as_a_common_read_ends_late() -> None:
     group = FakeGroup()
     async with together({"a": FakeFeed(), "b": FakeFeed()}, group, look_seconds_max=60) as site:
         _ = site.ask("a"), site.ask("b")
         await until(1)
         group.delay_seconds = 20
         await until(40)
+        assert group.moments() == [(8, 2), (28, 2)]
+        assert site.counted("foresail_looks_missed_total", source="main") == 0
+        group.delay_seconds = 40
+        await until(85)
 
-        assert group.moments() == [(8, 2), (38, 2)]
-        assert site.counted("foresail_looks_missed_total", source="main") == 2
+        # 28 to 48 s is of the moment 23, 48 to 88 of 38: 53 is not begun before 68.
+        assert group.moments() == [(8, 2), (28, 2), (48, 2)]
+        assert site.counted("foresail_looks_missed_total", source="main") == 2 * 2
 
 
 async def test_a_group_takes_one_slot_and_is_read_for_the_newest_moment_without_the_forgotten() -> (

@@ -78,8 +78,8 @@ class SlowPlanner:
 async def test_feeds_that_wait_take_turns_where_a_pass_over_them_outlasts_a_period() -> None:
     planner = SlowPlanner()
     for _ in range(6):
-        missed = planner.looks.due(planner.now).missed
-        assert len(missed) == 4
-        await planner.looks.miss(missed, planner.now)
+        waiting = planner.looks.due(planner.now).waiting
+        assert len(waiting) == 4
+        await planner.looks.miss(waiting, planner.now)
 
     assert planner.told == ["a", "b", "c", "d", "a", "b"]

@@ -145,6 +145,18 @@ async def test_the_demand_of_the_model_goes_to_the_cheapest_first() -> None:
     )
 
 
+async def test_shadows_choose_no_setting_of_a_variant() -> None:
+    site = Site(8000, h100=2, a100=4)
+    both = await site.both(tuning="shadows")
+    await site.look(2)
+
+    for one in both:
+        status = site.cycle.status(one)
+        assert status is not None
+        assert status.plan is not None
+        assert not status.plan.given.tuning.chooses
+
+
 async def test_without_prices_each_follows_the_demand_that_it_sees() -> None:
     site = Site(8000, h100=2, a100=4)
     h100, _ = await site.both(replicaPrice="")
@@ -248,6 +260,17 @@ async def test_one_that_is_deleted_keeps_no_replica_of_the_others_for_hours() ->
     site.cycle.note_asked(a100, site.now)
     await site.look(2)
     assert "variants" in site.steps(h100)
+
+
+async def test_an_edit_that_is_taken_back_leaves_a_variant_in_its_model() -> None:
+    site = Site(8000, h100=2, a100=4)
+    h100, _ = await site.both()
+    edited = await site.arrive("h100", replicaPrice="3", maxReplicas="2")
+    await site.look(2)
+    assert "variants" not in site.steps(h100)
+    site.cycle.apply(Changes(forgotten=(edited,)))
+    await site.look(3)
+    assert site.steps(h100)["variants"].startswith("model llama wants 10 replicas of a100")
 
 
 async def test_a_variant_that_is_forgotten_leaves_the_other_on_its_own() -> None:

@@ -126,6 +126,16 @@ def test_nothing_is_released_while_a_queue_stands(waiting: float, desired: int) 
     assert plan.desired == desired
 
 
+@pytest.mark.parametrize("requests", [2.0, 0.0, None], ids=["steady", "draining", "unmeasured"])
+def test_a_queue_that_drains_releases_nothing(requests: float | None) -> None:
+    # 10 replicas take 60 requests of the queue into their slots in a look, faster than they end
+    looked = seen(waiting=40.0, replicas=10.0)
+    demand = replace(asked(4500), requests=requests)
+    plan, _ = decide(looked, demand, outlook(4.5), BY_COST, at(10))
+
+    assert plan.desired == 10
+
+
 def test_no_replica_goes_whose_streams_the_others_cannot_take() -> None:
     # 310 requests run at 50 a replica, although the work has gone
     plan, _ = decide(seen(running=310.0, replicas=10.0), asked(500), outlook(0.5), BY_COST, at(10))

@@ -64,8 +64,9 @@ class Site:
         if isinstance(timed.outcome, Answer):
             self.answers[reference.name] = timed.outcome.replicas
 
-    async def arrive(self, model: str, **metadata: str) -> Reference:
-        reference = Reference.of("llm", model, {"model": model, "mode": "act", **metadata})
+    async def arrive(self, model: str, *, name: str | None = None, **metadata: str) -> Reference:
+        of_trigger = {"model": model, "mode": "act", **metadata}
+        reference = Reference.of("llm", name or model, of_trigger)
         arrival = Arrival(
             reference=reference,
             trigger_spec=parse(dict(reference.metadata), POOLED),
@@ -141,6 +142,48 @@ async def test_the_claim_of_a_forgotten_workload_is_free() -> None:
 
     await site.look()
     assert site.answers["batch"] == 8
+
+
+async def test_an_edited_workload_claims_its_gpus_once() -> None:
+    site = Site(13, chat=chat(), batch=batch())
+    await site.arrive("chat", pool="h100")
+    old = await site.arrive("batch", pool="h100")
+    edited = await site.arrive("batch", pool="h100", ttft="3s")
+    for _ in range(3):
+        await site.look()
+        assert site.answers == {"chat": 5, "batch": 8}
+    assert "pool" not in site.steps(edited)
+
+    site.cycle.apply(Changes(forgotten=(old,)))
+    # 12 GPUs are left to the edited one, whose present keeps 12 busy.
+    site.feeds["chat"].prompt, site.feeds["batch"].prompt = 800, 12_000
+    for _ in range(30):
+        await site.look()
+    assert site.answers == {"chat": 1, "batch": 12}
+
+
+async def test_an_edit_that_leaves_a_pool_frees_its_gpus() -> None:
+    site = Site(8, chat=chat(), batch=batch())
+    await site.arrive("chat", pool="h100")
+    await site.arrive("batch", pool="h100")
+    assert site.answers == {"chat": 5, "batch": 4}
+    await site.arrive("chat")
+    await site.look()
+    assert site.answers == {"chat": 5, "batch": 8}
+
+
+async def test_an_edit_that_is_taken_back_counts_again_when_keda_stops_asking_about_it() -> None:
+    site = Site(20, chat=chat(), batch=batch())
+    await site.arrive("chat", pool="h100")
+    old = await site.arrive("batch", pool="h100")
+    await site.arrive("batch", pool="h100", minReplicas="12")
+    site.feeds["chat"].prompt = 20_000
+    await site.look()
+    assert site.answers["chat"] == 8
+    for _ in range(45):
+        site.cycle.note_asked(old, site.now)
+        await site.look()
+    assert site.answers["chat"] == 12
 
 
 async def test_a_workload_outside_the_pool_takes_nothing_of_it() -> None:

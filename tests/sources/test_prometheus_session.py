@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from typing_extensions import override
 
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.limits import Limit
@@ -24,7 +26,7 @@ from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.prometheus_feed import PrometheusFeed
 from scaler.sources.prometheus_response import LARGE_TURNS, Response
-from tests.sources.prometheus_stub import NOTHING, Stub, waiting
+from tests.sources.prometheus_stub import NOTHING, Stub, serving, waiting
 
 # Sockets and threads take real time.
 pytestmark = pytest.mark.looptime(False)
@@ -443,6 +445,38 @@ async def test_reads_under_way_when_their_source_is_closed_end_as_an_outage(stub
         ends = await asyncio.gather(*reads, return_exceptions=True)
 
     assert [type(end) for end in ends] == [SourceUnavailableError] * 2
+
+
+class ClosesItsReader(Stub):
+    """Sends a part of an answer, and some turns of the loop later its reader is closed."""
+
+    source: PrometheusSource
+    turns: int
+
+    @override
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            await response.write(b" ")
+            for _ in range(self.turns):
+                await asyncio.sleep(0)
+            await self.source.close()
+        return response
+
+
+@pytest.mark.parametrize("turns", range(3))
+async def test_an_answer_of_which_a_part_came_when_its_source_is_closed_is_an_outage(
+    turns: int,
+) -> None:
+    stub = ClosesItsReader()
+    async with serving(stub):
+        config = PrometheusConfig(name="main", url=stub.url, timeout_seconds=5, concurrency=1)
+        stub.source, stub.turns = PrometheusSource(config), turns
+        feed = stub.source.feed(preset=load("vllm"), scope=Scope(model="m"))
+
+        with pytest.raises(SourceUnavailableError):
+            await feed.observe(now_seconds=100)
 
 
 async def test_a_large_answer_that_waits_for_another_is_counted(

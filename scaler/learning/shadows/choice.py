@@ -160,7 +160,7 @@ def choose(
     for verdict, shares in tiers:
         kept = allowed & (shares <= 1 - objective)
         if kept.any():
-            place = _cheapest(hours, kept, choice.place, arrays)
+            place = _cheapest(hours, kept, choice.place, arrays, allowed=allowed)
             return replace(judged, place=place, verdict=verdict, late=float(shares[place]))
     place = _a_step_safer(hours, late, allowed, choice.place)
     return replace(judged, place=place, verdict=Verdict.SAFER, late=float(late[place]))
@@ -172,12 +172,23 @@ def _a_step_safer(hours: Floats, late: Floats, allowed: NDArray[np.bool_], place
     return int(np.where(safer, hours, np.inf).argmin()) if safer.any() else place
 
 
-def _cheapest(hours: Floats, kept: NDArray[np.bool_], place: int, arrays: SettingArrays) -> int:
+def _cheapest(
+    hours: Floats,
+    kept: NDArray[np.bool_],
+    place: int,
+    arrays: SettingArrays,
+    *,
+    allowed: NDArray[np.bool_],
+) -> int:
     """The cheapest of those that kept the objective; small differences change nothing.
 
     Between two with a forecast, or two without, the one in force stays. One with a forecast gives
-    way to one without unless it saves more than chance.
+    way to one without unless it saves more than chance. Where all cost the same, as in two days at
+    `minReplicas`, the days show nothing of any, and the one in force stays.
     """
+    same = np.abs(hours - hours[place]) <= KEPT_WITHIN * hours[place]
+    if kept[place] and same[allowed].all():
+        return place
     worth = hours * np.where(arrays.forecasts, 1 + FORECAST_WORTH_MIN, 1.0)
     worth[place] *= 1 - KEPT_WITHIN
     return int(np.where(kept, worth, np.inf).argmin())

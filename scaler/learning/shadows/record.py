@@ -117,7 +117,9 @@ class Shadows:
         setting = corrected(chosen, correction, tuning.pinned)
         why = self.choice.verdict.words if tuning.chooses else "the trigger's own"
         text = f"{setting_text(setting)}: {why}"
-        if correction:
+        if correction and setting == chosen:
+            text += "; late requests would make it safer, but its figures are given"
+        elif correction:
             before = setting_text(chosen)
             text = f"{setting_text(setting)}: made safer by late requests than {before} ({why})"
         return replace(setting, evidence="; ".join(filter(None, (text, refused))))
@@ -198,7 +200,7 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
     )
     measured = minute.late / minute.late_looks if minute.late_looks else None
     books = shadows.books.opened(day_of(minute.number * STEP_SECONDS, parameters.tuning.timezone))
-    choice = shadows.choice
+    choice = shadows.choice if parameters.tuning.chooses else FIRST_DAYS
     if parameters.tuning.chooses and shadows.books.days and books is not shadows.books:
         choice = choose(
             books.closed(),

@@ -85,6 +85,24 @@ def settings_of(parameters: PlanParameters) -> SettingArrays:
     return _settings(given, parameters.tuning.pinned)
 
 
+def share_books(one: PlanParameters, other: PlanParameters) -> bool:
+    """Whether both have the same settings, objective and days in their books."""
+    holds = [
+        parameters.hold_seconds if "hold_seconds" in parameters.tuning.pinned else None
+        for parameters in (one, other)
+    ]
+    return (
+        one.objective == other.objective
+        and one.tuning.timezone == other.tuning.timezone
+        and one.tuning.pinned == other.tuning.pinned
+        and one.tuning.late_minute_cost_max == other.tuning.late_minute_cost_max
+        and one.level == other.level
+        and one.utilization == other.utilization
+        and one.late_minute_cost == other.late_minute_cost
+        and holds[0] == holds[1]
+    )
+
+
 @lru_cache(maxsize=4096)
 def _settings(given: Setting, pinned: frozenset[str]) -> SettingArrays:
     made = (given, *(_setting(one, given, pinned) for one in _CANDIDATES))

@@ -117,6 +117,22 @@ def test_a_forecast_that_saves_nearly_nothing_loses_to_the_reactive_setting() ->
     assert not ARRAYS.settings[chosen.place].forecasts
 
 
+@pytest.mark.parametrize("place", [0, FORECAST, REACTIVE])
+def test_where_all_settings_cost_the_same_the_one_in_force_stays(place: int) -> None:
+    # Two days at minReplicas: 100 GPU-hours each, nothing late.
+    days = books({OTHER_FORECAST: 100.5, DEAREST: 99.5}, {FORECAST: [0.0, 0.0]})
+
+    chosen = choose(days, Choice(place=place), ARRAYS, 0.99)
+
+    assert (chosen.place, chosen.verdict) == (place, Verdict.CHEAPEST)
+
+
+def test_one_in_force_that_is_late_gives_way_to_another_that_costs_the_same() -> None:
+    days = books({FORECAST: 100}, {0: [0.02] * 3})
+
+    assert choose(days, Choice(), ARRAYS, 0.99).place != 0
+
+
 def test_a_forecast_that_saves_much_is_chosen() -> None:
     days = books({FORECAST: 87, REACTIVE: 91}, {FORECAST: NEVER})
 

@@ -149,6 +149,16 @@ def test_a_trigger_with_fixed_tuning_gets_books_and_no_setting() -> None:
     assert account.rules[3].gpu_hours is not None
 
 
+def test_a_choice_of_before_does_not_come_back_where_nothing_chooses() -> None:
+    chosen = Choice(place=3, verdict=Verdict.CHEAPEST, days=3)
+    seen = replace(after(20, lambda _: 4.0), choice=chosen)
+    variant = replace(TUNED, tuning=replace(TUNED.tuning, chooses=False))
+    then = after(2, lambda _: 4.0, begin=MONDAY + 1200, shadows=seen, parameters=variant)
+
+    assert then.choice == Choice()
+    assert then.setting(TUNED) is None
+
+
 def test_where_nothing_chooses_late_requests_still_correct_the_given_setting() -> None:
     corrected = replace(TUNED, tuning=Tuning(corrects=True))
     seen = after(20, lambda _: 4.0, parameters=corrected)
@@ -162,6 +172,20 @@ def test_where_nothing_chooses_late_requests_still_correct_the_given_setting() -
         f"{setting_text(setting)}: made safer by late requests than 15 GPU-minutes a late minute"
     )
     assert setting.evidence.endswith(" (the trigger's own)")
+
+
+def test_a_correction_that_finds_all_figures_given_says_so() -> None:
+    pinned = frozenset({"late_minute_cost", "utilization"})
+    given = replace(TUNED, tuning=Tuning(corrects=True, pinned=pinned))
+    seen = replace(after(20, lambda _: 4.0, parameters=given), correction=1.0)
+
+    setting = seen.setting(given)
+
+    assert setting is not None
+    assert setting.evidence == (
+        "15 GPU-minutes a late minute, utilization 0.8, hold 5m: the trigger's own; late requests "
+        "would make it safer, but its figures are given"
+    )
 
 
 def test_a_plan_says_what_the_objective_would_cost_beyond_the_operators_price() -> None:
