@@ -51,6 +51,8 @@ RULES: Final[tuple[Rule, ...]] = (
 """In this order: what must stay, what is wanted, what may go, and last what is not affordable or
 would undo an earlier round."""
 
+_PASSES_MAX: Final = 3
+"""Of one round: the next one is without the gangs that a ceiling refused in those before it."""
 PolicyOf: TypeAlias = Callable[[PoolState, float], PoolPolicy | None]
 """The policy of a pool at a time; None = none covers it, and it is left alone."""
 
@@ -89,26 +91,32 @@ def decide(
     now = situation.now_seconds
     # A clock that went back must not lengthen what began before.
     started = now if state.started_seconds is None else min(state.started_seconds, now)
-    drafts = {
-        pool.name: PoolDraft(
-            now_seconds=now,
-            pool=pool,
-            policy=policy,
-            policy_at=_ahead(policy_of, pool, policy),
-            constants=(constants or {}).get(pool.name) or RuleConstants(),
-            spending=situation.spending,
-            started_seconds=started,
-            remembered=state.pools.get(pool.name, {}),
-            steps=[
-                *(Step(rule="reading", text=text) for text in pool.remarks),
-                *(Step(rule="policy", text=text) for text in policy.notes),
-            ],
-        )
-        for pool in situation.pools
-        if (policy := policy_of(pool, now)) is not None
-    }
-    for rule in rules:
-        rule(tuple(drafts.values()))
+
+    def played(refused: Mapping[str, Mapping[str, Step]]) -> dict[str, PoolDraft]:
+        drafts = {
+            pool.name: PoolDraft(
+                now_seconds=now,
+                pool=pool,
+                policy=policy,
+                policy_at=_ahead(policy_of, pool, policy),
+                constants=(constants or {}).get(pool.name) or RuleConstants(),
+                spending=situation.spending,
+                started_seconds=started,
+                remembered=state.pools.get(pool.name, {}),
+                refused_gangs=refused.get(pool.name, {}),
+                steps=[
+                    *(Step(rule="reading", text=text) for text in pool.remarks),
+                    *(Step(rule="policy", text=text) for text in policy.notes),
+                ],
+            )
+            for pool in situation.pools
+            if (policy := policy_of(pool, now)) is not None
+        }
+        for rule in rules:
+            rule(tuple(drafts.values()))
+        return drafts
+
+    drafts = _without_dear_gangs(played)
     plan = NodePlan(
         at_seconds=now,
         pools=tuple(
@@ -132,6 +140,25 @@ def _check(situation: Situation) -> None:
             )
 
 
+def _without_dear_gangs(
+    played: Callable[[Mapping[str, Mapping[str, Step]]], dict[str, PoolDraft]],
+) -> dict[str, PoolDraft]:
+    """The drafts of the first pass in which no ceiling refuses a gang, or of the last one.
+
+    Args:
+        played: makes a pass without these gangs, by pool and by name, with why.
+    """
+    refused: dict[str, dict[str, Step]] = {}
+    drafts = played(refused)
+    for _ in range(_PASSES_MAX - 1):
+        dear = {name: one.too_dear_gangs for name, one in drafts.items() if one.too_dear_gangs}
+        if not dear:
+            break
+        refused |= {name: {**refused.get(name, {}), **gangs} for name, gangs in dear.items()}
+        drafts = played(refused)
+    return drafts
+
+
 def _ahead(
     policy_of: PolicyOf, pool: PoolState, now_policy: PoolPolicy
 ) -> Callable[[float], PoolPolicy]:
@@ -146,6 +173,7 @@ def _plan(draft: PoolDraft) -> PoolPlan:
         orders=tuple(draft.orders),
         deletion_costs=draft.deletion_costs,
         disruption_costs=draft.disruption_costs,
+        set_aside=frozenset(draft.set_aside),
         steps=tuple(draft.steps),
     )
 

@@ -73,6 +73,8 @@ class PoolPlan:
     Pods that have the cost already are not in it."""
     disruption_costs: Mapping[str, int] = field(default_factory=dict)
     """The same for `karpenter.sh/disruption-cost`, where another controller ranks the pods."""
+    set_aside: frozenset[str] = frozenset()
+    """UIDs of the nodes that gangs run on or get, which nobody else counts on."""
     steps: tuple[Step, ...] = ()
     """Of the pool as a whole."""
 

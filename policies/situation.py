@@ -185,6 +185,8 @@ class PoolState:
     """As most of its pods have."""
     usd_per_hour: float | None = None
     """Of a new node."""
+    usd_per_hour_on_demand: float | None = None
+    """Of a new node that is paid for on demand; None = not known, and `usd_per_hour` counts."""
     capacity_type: CapacityType | None = None
     """Of a new node; None = the pool allows several, or does not tell."""
     nodes: tuple[PoolNode, ...] = ()
@@ -211,6 +213,20 @@ class PoolState:
     nodes what to order."""
     remarks: tuple[str, ...] = ()
     """What could not be told of it, for the steps of its plan."""
+
+    @property
+    def usd_per_hour_ordered(self) -> float | None:
+        """Of an order of one node, for the ceilings.
+
+        Where the pool allows several capacity types it is the highest price: nobody knows which one
+        a node will have.
+        """
+        if self.capacity_type is CapacityType.RESERVED:
+            return 0.0
+        prices = [self.usd_per_hour]
+        if self.capacity_type is None:
+            prices.append(self.usd_per_hour_on_demand)
+        return max((usd for usd in prices if usd is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What each namespace may ask for: sources, modes, and how many objects.
+"""What each namespace may ask for: sources, modes, pools, and how many objects.
 
 Anyone who may write a ScaledObject in a namespace writes a trigger's metadata. These rules come
 from the operator's settings. A namespace that no rule names may use nothing.
@@ -10,10 +10,12 @@ from typing import Final
 
 from scaler.errors import MetadataError
 from scaler.message_text import limited
-from scaler.trigger import Mode, TriggerSpec
+from scaler.trigger import PRIORITY_MAX, Mode, TriggerSpec
 from scaler.trigger_parsing import AllowedOptions, parse
 
 EVERY_NAMESPACE: Final = "*"
+REFUSED_OBJECTS_MAX: Final = 50
+"""Of a namespace that may use nothing. Each gets the reason, and takes a place of all objects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,10 @@ class Tenant:
     address_prefixes: tuple[str, ...] | None = None
     """Of `serverAddress`; None = all that the settings allow anybody."""
     modes: frozenset[Mode] = frozenset(Mode)
+    pools: frozenset[str] | None = None
+    """None = all."""
+    priority_max: float = PRIORITY_MAX
+    """In a pool."""
     objects_max: int | None = None
     """None = the limit of every namespace."""
 
@@ -41,7 +47,8 @@ class TenantRules:
         Args:
             allowed: what the settings allow anybody.
             tenants: without any, every namespace may use all of that.
-            objects_max: of one namespace whose rule has no limit of its own.
+            objects_max: of one namespace whose rule has no limit of its own; one that may use
+                nothing has `REFUSED_OBJECTS_MAX` at most.
         """
         self._allowed = allowed
         self._tenants = tuple(tenants)
@@ -66,8 +73,9 @@ class TenantRules:
     def objects_max(self, namespace: str) -> int:
         """The most objects of this namespace."""
         tenant = self._tenant(namespace)
-        own = None if tenant is None else tenant.objects_max
-        return self._objects_max if own is None else own
+        if tenant is None:
+            return min(REFUSED_OBJECTS_MAX, self._objects_max)
+        return self._objects_max if tenant.objects_max is None else tenant.objects_max
 
     def _tenant(self, namespace: str) -> Tenant | None:
         if not self._tenants:
@@ -91,4 +99,6 @@ class TenantRules:
             default_source=default,
             address_prefixes=allowed.address_prefixes if prefixes is None else prefixes,
             modes=tenant.modes,
+            pools=allowed.pools if tenant.pools is None else tenant.pools,
+            priority_max=tenant.priority_max,
         )

@@ -27,6 +27,7 @@ METADATA_CHARACTERS_MAX: Final = 16_384
 """Of all keys and values of one trigger."""
 REPLICAS_MAX: Final = 100_000
 """More than any trigger may ask for."""
+PRIORITY_MAX: Final = 1000
 LATE_MINUTE_COST: Final = 15.0
 """GPU-minutes. Chosen with a prototype of the rule on five generated traces with jumps, at a told
 capacity: 10 kept 96.9 % in time, 15 kept 99.0 %."""
@@ -270,7 +271,7 @@ class TriggerSpec(BaseModel):
     priority: float = Field(
         default=1.0,
         gt=0,
-        le=1000,
+        le=PRIORITY_MAX,
         allow_inf_nan=False,
         description="a number above 0 and at most 1000: what a late request counts in its pool",
     )

@@ -18,10 +18,19 @@ from scaler.events import EventsLimitError
 from scaler.limits import Limit
 from scaler.message_text import FAULTS_LISTED_MAX, is_cut, limited, listed_faults
 from scaler.spelling import nearest
-from scaler.trigger import ALIASES, KEDA_KEYS, Mode, TriggerSpec
+from scaler.trigger import ALIASES, KEDA_KEYS, PRIORITY_MAX, Mode, TriggerSpec
 
 _BESIDE_METADATA: Final = frozenset({"metricType", "name", "useCachedMetrics", "type"})
 _FROM_ENV: Final = "FromEnv"
+_REPEATED: Final = (
+    "model",
+    "matchLabels",
+    "requesters",
+    "inferenceServerConfig",
+    "pairedWith",
+    "serverAddress",
+)
+"""Keys of any text, which messages, logs and plans repeat: none of it may be a secret."""
 _NOT_SHOWN: Final = "a value from the environment, which is not shown"
 _SHOWN_CHARACTERS_MAX: Final = 120
 _TOO_LONG: Final = {"model": Limit.MODEL, "serverAddress": Limit.SERVER_ADDRESS}
@@ -46,6 +55,8 @@ class AllowedOptions:
     modes: frozenset[Mode] = frozenset(Mode)
     pools: frozenset[str] = frozenset()
     """Pools of known size."""
+    priority_max: float = PRIORITY_MAX
+    """Of triggers that name a pool."""
 
 
 def parse(metadata: Mapping[str, str], allowed: AllowedOptions) -> TriggerSpec:
@@ -63,7 +74,8 @@ def parse(metadata: Mapping[str, str], allowed: AllowedOptions) -> TriggerSpec:
     hidden = {key.removesuffix(_FROM_ENV) for key in metadata if key.endswith(_FROM_ENV)}
     unknown = sorted(wanted.keys() - ALIASES.keys())
     # A spelling is looked for only where it is shown: the search takes a while.
-    faults = [_unknown_key(key, wanted[key], hidden) for key in unknown[:FAULTS_LISTED_MAX]]
+    faults = [_from_env(key) for key in _REPEATED if key in hidden]
+    faults += [_unknown_key(key, wanted[key], hidden) for key in unknown[:FAULTS_LISTED_MAX]]
     faults += unknown[FAULTS_LISTED_MAX:]
     known = {key: value for key, value in wanted.items() if key in ALIASES}
     try:
@@ -117,6 +129,13 @@ def _invalid(known: Mapping[str, str], key: str, text: str, hidden: Collection[s
     return f"key {key!r} has the value {_value(known, key, hidden)}: it takes {allowed}"
 
 
+def _from_env(key: str) -> str:
+    return (
+        f"key {key + _FROM_ENV!r} is not taken, because messages and plans repeat its value: "
+        f"write it in the metadata as {key!r}"
+    )
+
+
 def _unknown_key(key: str, value: str, hidden: Collection[str]) -> str:
     name = _shown(key)
     if key in _BESIDE_METADATA:
@@ -153,12 +172,19 @@ def _not_allowed(
     if parsed.mode not in allowed.modes:
         faults.append(_not_among("mode", parsed.mode.value, allowed.modes, hidden))
     if parsed.max_replicas is not None and parsed.max_replicas > allowed.replicas_max:
+        given = _value({"maxReplicas": str(parsed.max_replicas)}, "maxReplicas", hidden)
         faults.append(
-            f"key 'maxReplicas' has the value '{parsed.max_replicas}': the operator's limit is "
+            f"key 'maxReplicas' has the value {given}: the operator's limit is "
             f"{allowed.replicas_max}"
         )
     if parsed.pool is not None and parsed.pool not in allowed.pools:
         faults.append(_not_among("pool", parsed.pool, allowed.pools, hidden))
+    if parsed.pool is not None and parsed.priority > allowed.priority_max:
+        given = _value({"priority": f"{parsed.priority:g}"}, "priority", hidden)
+        faults.append(
+            f"key 'priority' has the value {given}: the operator's limit is "
+            f"{allowed.priority_max:g}"
+        )
     faults += _gateway_faults(parsed, allowed, hidden)
     return faults + _source_faults(parsed, allowed, hidden)
 

@@ -1,8 +1,10 @@
 """Pods that start together or not at all: the PodGroup of kube-scheduler and of its plugins."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from fleet.cluster.fields import Json, UnreadableObjectError, namespaced_name_of, part, text
+from fleet.cluster.pods import Pod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,4 +33,18 @@ def pod_group_of(document: Json) -> PodGroup:
         name=namespaced_name_of(document),
         uid=text(part(document, "metadata"), "uid") or "",
         size=size if size is not None and size > 0 else None,
+    )
+
+
+def without_plain_groups(pods: Iterable[Pod], groups: Iterable[PodGroup]) -> tuple[Pod, ...]:
+    """The pods, without the group of those whose group is known to be no gang."""
+    sizes = {group.name: group.size for group in sorted(groups, key=lambda one: one.size or 0)}
+    plain = {name for name, size in sizes.items() if size is None}
+    if not plain:
+        return tuple(pods)
+    return tuple(
+        replace(pod, scheduling_group=None)
+        if f"{pod.namespace}/{pod.scheduling_group}" in plain
+        else pod
+        for pod in pods
     )

@@ -8,7 +8,7 @@ from fleet.cluster.claims import Claim
 from fleet.cluster.classes import DeviceClass
 from fleet.cluster.devices import Slice
 from fleet.cluster.fields import Unreadable
-from fleet.cluster.groups import PodGroup
+from fleet.cluster.groups import PodGroup, without_plain_groups
 from fleet.cluster.jobs.gang_object import GangObject
 from fleet.cluster.jobs.kueue import KueueWorkload, ResourceFlavor
 from fleet.cluster.jobs.ray import with_autoscaling
@@ -76,7 +76,13 @@ class Cluster:
             remarks: what could not be read; objects that could not be are added.
             recorded_seconds: the newest time stamp of a record.
         """
+        groups = (
+            *(_of(PodGroup, records.get(Kind.POD_GROUP)) or ()),
+            *(_of(PodGroup, records.get(Kind.POD_GROUP_PLUGIN)) or ()),
+        )
         pods = _of(Pod, records.get(Kind.POD, ()))
+        if pods is not None:
+            pods = without_plain_groups(pods, groups)
         ray_clusters = _of(GangObject, records.get(Kind.RAY_CLUSTER)) or ()
         return cls(
             name=name,
@@ -94,10 +100,7 @@ class Cluster:
             ),
             buffers=_of(CapacityBuffer, records.get(Kind.BUFFER, ())),
             scaled_objects=_of(ScaledObject, records.get(Kind.SCALED_OBJECT, ())),
-            pod_groups=(
-                *(_of(PodGroup, records.get(Kind.POD_GROUP)) or ()),
-                *(_of(PodGroup, records.get(Kind.POD_GROUP_PLUGIN)) or ()),
-            ),
+            pod_groups=groups,
             gang_objects=tuple(
                 one for kind in GANG_KINDS for one in _of(GangObject, records.get(kind)) or ()
             ),

@@ -9,7 +9,7 @@ and of rounds do not fit together.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import structlog
@@ -218,9 +218,14 @@ class Controller:
         if known is not None:
             plans = known.now(cluster.scaled_objects, self._clocks.steady())
         policies = self._connections.policies.current()
+        problem = self._connections.policies.problem
         runs, now = self._connections.runs, self._clocks.wall()
         ends = runs.ends if runs is not None else GangEnds()
-        return self._rounds.make(cluster, policies, plans, now, ends, self._pod_watch.emptied)
+        made = self._rounds.make(cluster, policies, plans, now, ends, self._pod_watch.emptied)
+        if problem is None:
+            return made
+        remarks = (*problem.splitlines(), *made.decided.remarks)
+        return replace(made, decided=replace(made.decided, remarks=remarks))
 
     async def _carried_out(self, made: ClusterRound, *, stepped: bool) -> str:
         """The outcome, for the count."""

@@ -53,7 +53,7 @@ def _reasons(made: ClusterRound) -> Iterator[ReasonCost]:
 def _rows(state: PoolState, plan: PoolPlan) -> Iterator[NodeRow]:
     nodes = {node.uid: node for node in state.nodes}
     for order in plan.orders:
-        usd = state.usd_per_hour
+        usd = state.usd_per_hour_ordered
         yield NodeRow(
             node=order_text(order),
             pool=plan.pool,

@@ -1,9 +1,11 @@
 """The policies of the controller: from files, and from objects where these are served.
 
-Files win nothing over objects: two policies of one name, or two that can only collide, are a fault,
-and the policies that were in force before stay so.
+A policy with a fault stays as it was. Files win nothing over objects: of two policies of one name
+neither is in force. Two that match one pool are both in force, and the rules leave that pool alone.
+No policy keeps another one's edits back, and no order of edits counts: replicas agree.
 """
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -15,9 +17,8 @@ from fleet.cluster.fields import Json
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable
 from fleet.cluster.kinds import identity_of
 from foresail.policy.files import PolicyFiles
-from policies.policy.documents import PolicyError, agreed, policy_of
+from policies.policy.documents import POLICIES_MAX, PolicyError, contradictions, policy_of
 from policies.policy.schema import API_VERSION, KIND, CapacityPolicy
-from scaler.errors import ForesailError
 
 log = structlog.get_logger()
 
@@ -45,13 +46,14 @@ def policy_object_of(document: Json) -> PolicyObject:
 
 
 class PoliciesInForce:
-    """What policies say now; with a fault, what they said before it."""
+    """What policies say now; one with a fault, what it said before it."""
 
     def __init__(self, files: PolicyFiles | None) -> None:
         self._files = files
         self._objects: dict[str, PolicyObject] | None = None
         """None = they were not listed yet."""
-        self._kept: tuple[CapacityPolicy, ...] = ()
+        self._correct: dict[str, CapacityPolicy] = {}
+        """Of each object, by name, the last version without a fault."""
         self._problem: str | None = None
         self.stale: str | None = None
         """Why objects may be old."""
@@ -63,7 +65,7 @@ class PoliciesInForce:
 
     @property
     def problem(self) -> str | None:
-        """Why what is there now is not, or not as a whole, in force."""
+        """Why what is there now is not, or not everywhere, in force; a line a fault."""
         return self._problem
 
     def uid_of(self, name: str) -> str | None:
@@ -78,20 +80,19 @@ class PoliciesInForce:
         if self._files is not None:
             from_files = self._files.current()
             problems += [self._files.problem] if self._files.problem else []
-        objects = (self._objects or {}).values()
+        objects = [one for _, one in sorted((self._objects or {}).items())]
         problems += [one.fault for one in objects if one.fault is not None]
         # A policy that became faulty stays as it was, like a file.
-        before = {one.name: one for one in self._kept}
-        found = [one.policy or before.get(one.name) for one in objects]
-        try:
-            self._kept = agreed([*from_files, *(one for one in found if one is not None)])
-        except ForesailError as error:
-            problems.append(str(error))
+        latest = ((one.name, one.policy or self._correct.get(one.name)) for one in objects)
+        self._correct = {name: policy for name, policy in latest if policy is not None}
+        found = [*from_files, *self._correct.values()]
+        problems += contradictions(found)
         problem = "\n".join(problems) or None
         if problem is not None and problem != self._problem:
             log.warning("policies_not_in_force", why=problem)
         self._problem = problem
-        return self._kept
+        names = Counter(one.name for one in found)
+        return tuple(one for one in found if names[one.name] == 1)[:POLICIES_MAX]
 
     async def follow(self, events: AsyncGenerator[Event, None]) -> None:
         """Learn of objects, until the events end."""

@@ -152,7 +152,7 @@ def order_text(order: NodeOrder) -> str:
 
 
 def _order(state: PoolState, order: NodeOrder) -> list[RenderableType]:
-    usd = state.usd_per_hour
+    usd = state.usd_per_hour_ordered
     return [
         Text(order_text(order), style=_ORDER_STYLE),
         f"0/{order.nodes * state.gpus_per_node}",

@@ -16,6 +16,7 @@ from foresail.serve.answering import Answering
 from foresail.serve.planner_process import Planner
 from foresail.settings.file import Settings
 from scaler.errors import ForesailError
+from scaler.serving import plans_server, server
 
 log = structlog.get_logger()
 
@@ -70,7 +71,7 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
         keeper = asyncio.create_task(front.keep(planner, log_level), name="planner")
         keeper.add_done_callback(end_on_fault)
         spare_collector()
-        await front.server.serving(ready=True)
+        front.server.serving(ready=True)
         front.accepting = True
         yield Ports(
             grpc=port,
@@ -92,11 +93,16 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
 
 
 def connections_max(settings: Settings) -> int:
-    """Connections at once to the limited ports of the planner, which has the most of them."""
+    """Connections at once to the ports of one of the two processes, the one that has more."""
+    of_http = PortLimits().connections
+    answering = server.CONNECTIONS_MAX + of_http * (settings.external_metrics is not None)
     otlp = (one.otlp for one in settings.sources if one.otlp is not None)
     ports = [address for one in otlp for address in (one.grpc, one.http) if address is not None]
     of_health = 1
-    return (of_health + len(ports)) * PortLimits().connections
+    planning = (of_health + len(ports)) * of_http
+    if settings.plans is not None:
+        planning += plans_server.CONNECTIONS_MAX
+    return max(answering, planning)
 
 
 def _refuse_open_plain_text(settings: Settings) -> None:

@@ -166,7 +166,6 @@ def _kept_at_most(limits: PortLimits) -> list[tuple[str, int]]:
     """Options of a gRPC server, so that senders leave open files to health and metrics."""
     return [
         ("grpc.max_allowed_incoming_connections", limits.connections),
-        ("grpc.server_handshake_timeout_ms", int(limits.request_seconds * 1000)),
         ("grpc.max_connection_idle_ms", int(limits.idle_seconds * 1000)),
         ("grpc.max_connection_age_ms", int(_CONNECTION_SECONDS_MAX * 1000)),
         ("grpc.max_connection_age_grace_ms", int(_LAST_CALLS_SECONDS * 1000)),

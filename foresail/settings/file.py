@@ -81,7 +81,9 @@ class Settings(Part):
                 ", ".join(known) + (f"; did you mean {near!r}?" if near else "")
             )
             yield crossed(message, "defaultSource")
-        yield from tenant_crossings(values["tenants"], names)
+        pools = values["pools"]
+        pool_names = None if isinstance(pools, Faulty) else [pool.name for pool in pools]
+        yield from tenant_crossings(values["tenants"], names, pool_names)
         yield from pools_crossings(values["pools"])
         yield from watch_crossings(
             values["watch"],

@@ -223,9 +223,12 @@ class NodePlanning:
         ]
         self._demands.take(now, {pool.name: pool.demand_gpus - others[pool.name] for pool in pools})
         pools = self._with_forecasts(given, assessment, pools, others)
-        self._spend(given, pools, choice, kept)
+        self._spending = self._spending.passed(
+            {one.name: one.spec.time_zone for one in given.policies}, now
+        )
         situation = Situation(now_seconds=now, pools=tuple(pools), spending=self._spending.spending)
         decided, self._decisions = decide_pools(situation, choice.of, self._decisions, self._tuned)
+        self._spend(situation, decided.plan, choice, _reasons(given, kept))
         return NodeRound(
             plan=decided.plan,
             situation=situation,
@@ -293,21 +296,19 @@ class NodePlanning:
 
     def _spend(
         self,
-        given: RoundInput,
-        pools: list[PoolState],
-        choice: "PolicyChoice",
-        kept: Mapping[str, "_Kept"],
+        situation: Situation,
+        plan: NodePlan,
+        choice: PolicyChoice,
+        reasons: Mapping[str, Reason],
     ) -> None:
-        now = given.now_seconds
-        claims = {one.node: one.name for one in given.cluster.node_claims or ()}
-        reasons = {
-            claims.get(node, node): one.because
-            for node, one in kept.items()
-            if one.because is not None and one.until_seconds > now
-        }
-        book = self._spending.passed({one.name: one.spec.time_zone for one in given.policies}, now)
-        rates = idle_usd_per_hour(pools, lambda pool: choice.of(pool, now), reasons)
-        self._spending = replace(book, usd_per_hour=rates)
+        """Note what the idle nodes of this reading cost until the next one."""
+        rates = idle_usd_per_hour(
+            situation.pools,
+            lambda pool: choice.of(pool, situation.now_seconds),
+            reasons,
+            {one.pool: one.set_aside for one in plan.pools},
+        )
+        self._spending = replace(self._spending, usd_per_hour=rates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,6 +325,16 @@ def _kept(cluster: Cluster) -> Mapping[str, _Kept]:
         node.name: _Kept(until_seconds=node.kept_until_seconds, because=node.kept_because)
         for node in cluster.nodes
         if node.kept_until_seconds is not None
+    }
+
+
+def _reasons(given: RoundInput, kept: Mapping[str, _Kept]) -> Mapping[str, Reason]:
+    """Of holds that have not ended, by the NodeClaim's name, else the Node's."""
+    claims = {one.node: one.name for one in given.cluster.node_claims or ()}
+    return {
+        claims.get(node, node): one.because
+        for node, one in kept.items()
+        if one.because is not None and one.until_seconds > given.now_seconds
     }
 
 

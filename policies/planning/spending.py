@@ -5,7 +5,7 @@ reason, and machines on their way beyond the present demand, in pools whose poli
 capacity costs nothing more. After `GAP_SECONDS` without a reading nothing is added.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Final
@@ -74,6 +74,7 @@ def idle_usd_per_hour(
     pools: Iterable[PoolState],
     policy_of: Callable[[PoolState], PoolPolicy | None],
     kept_because: Mapping[str, Reason],
+    set_aside: Mapping[str, Collection[str]],
 ) -> Mapping[str, float]:
     """What the idle capacity of policies that act costs an hour, by policy.
 
@@ -82,6 +83,7 @@ def idle_usd_per_hour(
         policy_of: of a pool.
         kept_because: why nodes carry a hold of ours that has not ended, by the NodeClaim's name,
             else the Node's.
+        set_aside: by pool, UIDs of the nodes that gangs run on or get.
     """
     found: dict[str, float] = {}
     for pool in pools:
@@ -93,22 +95,24 @@ def idle_usd_per_hour(
             for node in pool.nodes
             if is_empty(node) and not node.leaving and kept_because.get(node.name) in SPECULATIVE
         ]
-        usd = sum(_usd_per_hour(pool, node) for node in (*held, *_ahead(pool)))
+        usd = sum(
+            _usd_per_hour(pool, node)
+            for node in (*held, *_ahead(pool, set_aside.get(pool.name, ())))
+        )
         found[policy.policy] = found.get(policy.policy, 0.0) + usd
     return found
 
 
-def _ahead(pool: PoolState) -> list[PoolNode]:
-    """Machines on their way that the present demand does not want; the newest ones."""
-    present = [node for node in pool.nodes if node.lasts]
+def _ahead(pool: PoolState, set_aside: Collection[str]) -> list[PoolNode]:
+    """Machines on their way that neither the present demand nor a gang gets; the newest ones."""
+    present = [node for node in pool.nodes if node.lasts and node.uid not in set_aside]
     used = [node for node in present if node.stage is NodeStage.INITIALIZED and not is_empty(node)]
     wanted = -(-pool.demand_gpus // pool.gpus_per_node)
     coming = sorted(
         (node for node in present if node.stage is not NodeStage.INITIALIZED),
         key=lambda node: -node.ordered_seconds,
     )
-    gangs = sum(one.pods * one.gpus_per_pod for one in pool.gangs)
-    ahead = len(present) - max(len(used), wanted) - -(-gangs // pool.gpus_per_node)
+    ahead = len(present) - max(len(used), wanted)
     return coming[: max(0, int(ahead))]
 
 

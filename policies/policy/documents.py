@@ -92,9 +92,14 @@ def agreed(policies: Iterable[CapacityPolicy]) -> tuple[CapacityPolicy, ...]:
         PolicyError: naming both.
     """
     kept = tuple(policies)
-    if faults := _contradictions([(f"{KIND} {one.name}", one) for one in kept]):
+    if faults := contradictions(kept):
         raise PolicyError("\n".join(faults))
     return kept
+
+
+def contradictions(policies: Iterable[CapacityPolicy]) -> list[str]:
+    """What is wrong with policies beside each other; each text names both."""
+    return _contradictions([(f"{KIND} {one.name}", one) for one in policies])
 
 
 def _contradictions(found: Sequence[Located]) -> list[str]:

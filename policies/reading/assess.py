@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fleet.account.loading import PodLoad
 from fleet.cluster.groups import PodGroup
 from fleet.cluster.hardware import Prices
+from fleet.cluster.nodes import CapacityType
 from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import FleetSnapshot
@@ -178,7 +179,7 @@ def _state(
 ) -> PoolState:
     lead = beside.lead_time_of(pool.name)
     lead_seconds = lead.boot_seconds_p90 + lead.pull_seconds
-    nodes = tuple(
+    found = (
         pool_node(
             one,
             gpus_of(one) or pool.gpus_per_node,
@@ -189,6 +190,7 @@ def _state(
         )
         for one in pool.readings
     )
+    nodes = tuple(terms.with_price(one, beside.prices) for one in found)
     capacity = terms.capacity_type(pool.record, nodes)
     machines = terms.machine_types(pool.record, beside.prices.instances)
     unowned = sum(one.unowned_gpus for one in pool.readings)
@@ -208,6 +210,9 @@ def _state(
         gpus_per_node=pool.gpus_per_node,
         usd_per_hour=terms.usd_per_hour(
             nodes, pool.gpus_per_node, capacity, machines, beside.prices
+        ),
+        usd_per_hour_on_demand=terms.usd_per_hour(
+            nodes, pool.gpus_per_node, CapacityType.ON_DEMAND, machines, beside.prices
         ),
         capacity_type=capacity,
         nodes=nodes,

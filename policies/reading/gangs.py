@@ -2,7 +2,8 @@
 
 A gang is a JobSet (a TrainJob makes one), a job of Kubeflow's training operator, a RayJob, a
 RayCluster that Ray does not scale, one group of a LeaderWorkerSet, a PodGroup of kube-scheduler's
-own, or a group of pods that Kueue admits as one. Kueue marks pods of its plain workloads too.
+own, or a group of pods that Kueue admits as one. Kueue marks pods of its plain workloads too, also
+of a Deployment and of a StatefulSet: their replicas serve one by one, and are no gang.
 """
 
 import re
@@ -23,7 +24,9 @@ _POD_GROUP: Final = "PodGroup"
 _LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
 _KUEUE_GROUP: Final = "kueue.x-k8s.io/pod-group-name"
 _KUEUE_TOTAL: Final = "kueue.x-k8s.io/pod-group-total-count"
+_KUEUE_SERVING: Final = "kueue.x-k8s.io/pod-group-serving"
 _KUEUE_POD_SET: Final = "kueue.x-k8s.io/podset"
+_SERVING_KINDS: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet"})
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
 """A tenant writes it: a number of hundreds of digits is no float."""
 _CHECKPOINT_SECONDS_MAX: Final = 12 * 3600.0
@@ -43,7 +46,9 @@ def gang_of(pod: Pod) -> Workload | None:
     workload = pod.workload
     if pod.scheduling_group is not None:
         return Workload(kind=_POD_GROUP, namespace=pod.namespace, name=pod.scheduling_group)
-    if _KUEUE_GROUP in pod.labels:
+    serves = workload is not None and workload.kind in _SERVING_KINDS
+    is_serving_group = serves and pod.annotations.get(_KUEUE_SERVING) == "true"
+    if _KUEUE_GROUP in pod.labels and not is_serving_group:
         name = pod.labels[_KUEUE_GROUP]
         return Workload(kind="Kueue pod group", namespace=pod.namespace, name=name)
     if workload is None:
@@ -54,8 +59,8 @@ def gang_of(pod: Pod) -> Workload | None:
     if workload.kind == "RayService" or pod.ray_autoscales:
         return None  # its workers come and go one by one
     is_static_ray = workload.kind == "RayCluster" and pod.ray_autoscales is False
-    is_gang = workload.kind in JOB_KINDS or is_static_ray or _KUEUE_POD_SET in pod.labels
-    return workload if is_gang else None
+    of_kueue = _KUEUE_POD_SET in pod.labels and not serves
+    return workload if workload.kind in JOB_KINDS or is_static_ray or of_kueue else None
 
 
 def gang_demand(

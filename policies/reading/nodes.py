@@ -121,7 +121,8 @@ def pool_node(
     created = (claim.created_seconds if claim else None) or (node.created_seconds if node else None)
     ordered = now_seconds if created is None else created
     since = ordered if since is None else since
-    price = account.usd_per_gpu_hour if account is not None else None
+    priced = account or claim
+    price = priced.usd_per_gpu_hour if priced is not None else None
     pods = tuple(
         with_load(_pod(pod, count, now_seconds), reading.loads.get(pod.uid))
         for pod, count in reading.pods

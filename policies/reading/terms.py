@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from fleet.cluster.gpu_resources import WHOLE
@@ -55,6 +56,14 @@ def usd_per_hour(
         listed = [prices.of_new(one, as_paid) for one in machines if one.gpus == gpus]
         found = [usd for usd in listed if usd is not None] if None not in listed else []
     return max(found, default=None)
+
+
+def with_price(node: PoolNode, prices: Prices) -> PoolNode:
+    """With the price of its machine type, where there is no Node yet that has one."""
+    machine = prices.instances.get(node.instance_type or "")
+    if node.usd_per_hour is not None or machine is None or node.capacity_type is None:
+        return node
+    return replace(node, usd_per_hour=prices.of_new(machine, node.capacity_type))
 
 
 def nodes_max(pool: NodePool | None, gpus: int | None) -> int | None:

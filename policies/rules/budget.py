@@ -2,12 +2,15 @@
 
 Pools of one policy share its ceilings. Nodes ahead of demand that are on their way, and are not
 called off in this round, count first. Then come holds, the youngest first, so that the oldest is
-the first to go; then orders. For the month, a hold is counted for its whole lease, and an order for
+the first to go; then orders. What is held no more goes at once, so that it costs nothing more, but
+nodes that present demand wants, and nodes without a known price: an unknown price is no high one,
+and Karpenter decides. For the month, a hold is counted for its whole lease, and an order for
 its boot too: what is granted is paid for even if Foresail ends. Work that runs, models that load
 and reservations are no part of it.
 
 Nodes that wait for a gang count first too. They are kept, and an order for a gang is granted, whole
 or not at all: any tenant can make pods that a gate holds back, and no quota of GPUs counts them.
+The round is then decided again without that gang, so that other rules have the nodes.
 """
 
 from collections import Counter, defaultdict
@@ -108,8 +111,8 @@ def _commit_gang(draft: PoolDraft, gang: str, nodes: Sequence[PoolNode], purse: 
     usd = sum(known) if len(known) == len(prices) else None
     why = purse.takes(usd, draft.policy.hold_lease_seconds)
     if why is not None:
-        draft.say(Step(rule=_RULE, text=f"{gang} keeps none of its {len(nodes)} nodes: {why}"))
-        draft.drop_holds_for(gang)
+        text = f"{gang} keeps none of its {len(nodes)} nodes: {why}"
+        draft.refuse(gang, Step(rule=_RULE, text=text))
         draft.orders = [order for order in draft.orders if order.workload != gang]
 
 
@@ -143,10 +146,18 @@ def _empty_since(draft: PoolDraft, node: PoolNode) -> float:
     return draft.now_seconds if node.empty_since_seconds is None else node.empty_since_seconds
 
 
+def _given_up(draft: PoolDraft) -> list[PoolNode]:
+    """Nodes that are not held any more because their price is above what is left."""
+    return [
+        node
+        for node in draft.empty
+        if draft.reasons.get(node.uid) is Reason.BUDGET and draft.usd_per_hour(node) is not None
+    ]
+
+
 def _affordable(draft: PoolDraft, purse: _Purse) -> Iterable[NodeOrder]:
-    cut = Reason.BUDGET in draft.reasons.values()
-    reserved = draft.pool.capacity_type is CapacityType.RESERVED
-    usd = 0.0 if reserved else draft.pool.usd_per_hour
+    cut = bool(_given_up(draft))
+    usd = draft.pool.usd_per_hour_ordered
     gangs = _granted_gangs(draft, usd, purse)
     for order in draft.orders:
         if order.reason is Reason.GANG:
@@ -180,9 +191,9 @@ def _granted_gangs(draft: PoolDraft, usd: float | None, purse: _Purse) -> set[st
         if why is None:
             granted.add(gang)
             continue
-        draft.say(Step(rule=_RULE, text=f"{gang} gets none of its {nodes} nodes: {why}"))
         if gang is not None:
-            draft.drop_holds_for(gang)
+            text = f"{gang} gets none of its {nodes} nodes: {why}"
+            draft.refuse(gang, Step(rule=_RULE, text=text))
     return granted
 
 
@@ -191,7 +202,10 @@ def _order_seconds(draft: PoolDraft) -> float:
 
 
 def _let_go(draft: PoolDraft) -> None:
-    cut = [node for node in draft.empty if draft.reasons.get(node.uid) is Reason.BUDGET]
+    """Release what is not affordable, but nodes that present demand wants."""
+    wanted = max(0, draft.demand_nodes - len(draft.used))
+    stay = {node.uid for node in draft.empty[:wanted]}
+    cut = [node for node in _given_up(draft) if node.uid not in stay]
     refused = not_releasable(draft, cut)
     for node in cut:
         if refused.get(node.uid) is None:

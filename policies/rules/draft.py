@@ -54,6 +54,12 @@ class PoolDraft:
     """By UID of the node."""
     kept: set[str] = field(default_factory=set)
     """UIDs of nodes that a rule wants to stay, whether it may hold them or not."""
+    refused_gangs: Mapping[str, Step] = field(default_factory=dict)
+    """That an earlier pass of this round found too dear, by name, with why: they get no node."""
+    too_dear_gangs: dict[str, Step] = field(default_factory=dict)
+    """The same, as this pass finds it."""
+    wanted_by_gangs: set[str] = field(default_factory=set)
+    """UIDs of nodes that gangs without a node could use: they are not let go."""
     releases: dict[str, Reason] = field(default_factory=dict)
     """By UID of the node, with the reason why it is idle."""
     set_aside: set[str] = field(default_factory=set)
@@ -177,14 +183,21 @@ class PoolDraft:
         """Want so many nodes whatever the forecast says."""
         self.nodes_kept = max(self.nodes_kept, nodes)
 
-    def drop_holds_for(self, gang: str) -> None:
-        """Keep nothing for a gang that does not get all its nodes."""
+    def refuse(self, gang: str, why: Step) -> None:
+        """Keep nothing for a gang that cannot be paid for."""
+        self.say(why)
+        self.too_dear_gangs[gang] = why
         for uid in [uid for uid, hold in self.holds.items() if hold.gang == gang]:
             del self.holds[uid]
             self.kept.discard(uid)
 
     def keep_standing(self, node: PoolNode, reason: Reason, step: Step) -> None:
-        """Let a hold of ours run to its end, without renewing it."""
+        """Let a hold of ours run to its end, without renewing it.
+
+        One of a node that a refused gang could use ends: it may have been for that gang.
+        """
+        if node.uid in self.wanted_by_gangs:
+            return
         until = node.held_by_us_until_seconds
         if until is not None and until > self.now_seconds:
             self.hold(node, reason, min(until, self.lease_end_seconds), step)

@@ -3,7 +3,9 @@
 Ranks are tried upwards from the first above the present demand, until one is not worth it
 (`policies.rules.worth`). Nodes up to there are held, and those that are not there are ordered where
 the order pays too: a node that would not be held on arrival is not ordered. Nodes that the present
-demand wants are left to Karpenter, which buys them for the pods that wait.
+demand wants are left to Karpenter, which buys them for the pods that wait. A hold of one that is
+there runs on to its end: it may be for planned replicas whose pods nobody has made yet, and
+Karpenter would remove it before they come.
 
 Without a forecast that may be used, only the present counts: holds run out, none is renewed, and
 Karpenter removes empty nodes in its own time.
@@ -88,6 +90,9 @@ def _hold(draft: PoolDraft, paying: dict[int, Worth]) -> None:
             reason = Reason.PRE_WARM if unused else Reason.FORECAST_HOLD
             step = Step(rule=_RULE, text=paying[rank].text)
             draft.hold(node, reason, draft.lease_end_seconds, step)
+        elif rank <= draft.demand_nodes:
+            text = "for demand that has no pod on it yet: the hold runs on to its end"
+            draft.keep_standing(node, Reason.FORECAST_HOLD, Step(rule=_RULE, text=text))
         elif draft.settling:
             text = "Foresail has just started without a state, and lets the hold run on"
             draft.keep_standing(node, Reason.FORECAST_HOLD, Step(rule=_RULE, text=text))

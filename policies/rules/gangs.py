@@ -100,7 +100,12 @@ def _serve(draft: PoolDraft, gang: GangDemand) -> None:
     if waits > draft.constants.gang_wait_seconds_max:
         _say(draft, gang, f"did not start in {waits / 60:.0f} min: nothing is held for it any more")
         return
+    refused = draft.refused_gangs.get(name_of(gang))
     nodes = math.ceil(gang.waiting_pods / fitting)
+    if refused is not None:
+        draft.say(refused)
+        draft.wanted_by_gangs |= {node.uid for node in _free(draft)[:nodes]}
+        return
     taken = _free(draft)[:nodes]
     missing = nodes - len(taken)
     unseen = max(0, missing - math.ceil(gang.seen_pods / fitting))

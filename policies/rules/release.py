@@ -54,6 +54,8 @@ def not_releasable(draft: PoolDraft, nodes: Sequence[PoolNode]) -> dict[str, str
         return {node.uid: why for node in nodes}
     refused = bought_again(draft, nodes)
     refused |= {node.uid: found for node in nodes if (found := _never(node)) is not None}
+    waits = draft.wanted_by_gangs
+    refused |= {node.uid: "a gang waits that could use it" for node in nodes if node.uid in waits}
     going = {node.uid for node in nodes} - refused.keys()
     domains = _domains(draft)
     for node in nodes:

@@ -21,6 +21,7 @@ def claim_of(  # noqa: PLR0913 - the plan's parts, and what the operator says, b
     held: int,
     replica_gpus: int = 1,
     priority: float = 1.0,
+    namespace: str = "",
 ) -> Claim:
     """The claim of one workload.
 
@@ -37,6 +38,7 @@ def claim_of(  # noqa: PLR0913 - the plan's parts, and what the operator says, b
         return Claim(
             name=name, replica_gpus=replica_gpus, least=least, wanted=max(wanted, least),
             held=held, replica_requests=0.0, present=0.0, priority=priority,
+            namespace=namespace,
         )  # fmt: skip
     ahead = replica_forecast(forecasts, work)
     levels: tuple[float, ...] = ()
@@ -59,6 +61,7 @@ def claim_of(  # noqa: PLR0913 - the plan's parts, and what the operator says, b
         levels=levels,
         loads=loads,
         priority=priority,
+        namespace=namespace,
     )
 
 

@@ -50,6 +50,8 @@ class Claim:
     the demand ahead is that of now."""
     priority: float = 1.0
     """What one of its late requests counts."""
+    namespace: str = ""
+    """Another's claim is not shown to it."""
 
     def avoided(self, ordinal: int) -> float:
         """Late requests a second that the replica of this number avoids."""
@@ -97,20 +99,20 @@ class Share:
 def allot(pool: str, gpus: int, claims: Sequence[Claim]) -> dict[str, Share]:
     """The share of each claim, by its name.
 
-    Where not even the minimums fit, they are granted by priority.
+    Where not even the minimums fit, they are granted by priority, and in turns where it is equal.
     """
     if sum(max(claim.least, claim.wanted) * claim.replica_gpus for claim in claims) <= gpus:
         return {
             claim.name: Share(replicas=max(claim.least, claim.wanted), refused=0, reason="")
             for claim in claims
         }
-    free = gpus
-    candidates = []
     in_order = sorted(claims, key=lambda claim: (-claim.priority, claim.name))
-    for place, claim in enumerate(in_order):
-        least = min(claim.least, free // claim.replica_gpus)
-        free -= least * claim.replica_gpus
-        candidates.append(_Candidate(claim, least, place))
+    least = _minimums(gpus, in_order)
+    candidates = [
+        _Candidate(claim, granted, place)
+        for place, (claim, granted) in enumerate(zip(in_order, least, strict=True))
+    ]
+    free = gpus - sum(one.granted * one.claim.replica_gpus for one in candidates)
     last: tuple[Claim, float] | None = None
     waiting = [one for one in candidates if one.granted < one.claim.wanted]
     heapify(waiting)
@@ -129,6 +131,33 @@ def allot(pool: str, gpus: int, claims: Sequence[Claim]) -> dict[str, Share]:
             heappop(waiting)
     head = f"pool {pool} has {gpus} GPU{'s' * (gpus != 1)}"
     return {one.claim.name: _share(one, head, last) for one in candidates}
+
+
+def _minimums(gpus: int, claims: Sequence[Claim]) -> list[int]:
+    """Replicas of the minimum of each claim, as many as fit.
+
+    Args:
+        claims: the highest priority first. Of equal ones the next replica goes to the one that was
+            granted the fewest GPUs.
+    """
+    if sum(claim.least * claim.replica_gpus for claim in claims) <= gpus:
+        return [claim.least for claim in claims]
+    granted = [0] * len(claims)
+    lacking = [(-one.priority, 0, place) for place, one in enumerate(claims) if one.least > 0]
+    heapify(lacking)
+    while lacking:
+        priority, has, place = lacking[0]
+        claim = claims[place]
+        if claim.replica_gpus > gpus:
+            heappop(lacking)
+            continue
+        granted[place] += 1
+        gpus -= claim.replica_gpus
+        if granted[place] < claim.least:
+            heapreplace(lacking, (priority, has + claim.replica_gpus, place))
+        else:
+            heappop(lacking)
+    return granted
 
 
 class _Candidate:
@@ -179,11 +208,15 @@ def _share(candidate: _Candidate, head: str, last: tuple[Claim, float] | None) -
             f" (priority {claim.priority:g})"
         )
     if last is not None and last[0].name != claim.name:
-        reason += (
-            f", the last GPU went to {last[0].name}, where it avoids {last[1]:.2g}"
-            f" (priority {last[0].priority:g})"
-        )
+        reason += f", the last GPU went to {_shown(*last, namespace=claim.namespace)}"
     return Share(replicas=replicas, refused=refused, reason=reason)
+
+
+def _shown(claim: Claim, avoided: float, *, namespace: str) -> str:
+    """A claim to a reader of this namespace."""
+    if claim.namespace != namespace:
+        return "a workload of another namespace"
+    return f"{claim.name}, where it avoids {avoided:.2g} (priority {claim.priority:g})"
 
 
 def _above(replicas: int, one: tuple[float, float], other: tuple[float, float]) -> float:

@@ -1,11 +1,12 @@
 """The gRPC server of the Plans API, with health and reflection, in the planning process."""
 
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.rpc.foresail.v1 import plans_pb2_grpc as pb_grpc
+from scaler.serving.health import Health
 from scaler.serving.plan_book import PlanBook
 from scaler.serving.plans_service import PlansService
 from scaler.serving.server import (
@@ -15,7 +16,10 @@ from scaler.serving.server import (
 )
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Plans"].full_name
-_NAMES = ("", SERVICE_NAME)
+CONNECTIONS_MAX = 256
+"""At once: this process has health and metrics, too, and needs open files for them."""
+_IDLE_SECONDS_MAX = 120.0
+"""Of a connection without a call; a reader that asks again opens another one."""
 _SHUTDOWN_SECONDS = 1.0
 """For streams that do not end because nobody reads them. The answering process kills a planner that
 has not ended in five."""
@@ -27,8 +31,14 @@ class PlansServer:
     def __init__(self, service: PlansService, book: PlanBook) -> None:
         self._service = service
         self._book = book
-        self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(options=LISTENING_OPTIONS)
+        self._health = Health(SERVICE_NAME)
+        self._server = grpc.aio.server(
+            options=[
+                *LISTENING_OPTIONS,
+                ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
+                ("grpc.max_connection_idle_ms", int(_IDLE_SECONDS_MAX * 1000)),
+            ]
+        )
         pb_grpc.add_PlansServicer_to_server(service, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         served = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -42,22 +52,15 @@ class PlansServer:
         Raises:
             ListenError: the address cannot be had, or a TLS file cannot be read.
         """
-        await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
         return await start_listening(self._server, address, tls)
 
     async def serve(self) -> None:
         """Answer from now on: every workload that was known before is known again."""
         self._service.serving = True
-        await self._report(health_pb2.HealthCheckResponse.SERVING)
+        self._health.set(serving=True)
 
     async def drain(self) -> None:
         """End all streams with OK, let calls finish, stop."""
-        await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._health.set(serving=False)
         self._book.close()
         await self._server.stop(_SHUTDOWN_SECONDS)
-
-    async def _report(
-        self, status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType"
-    ) -> None:
-        for name in _NAMES:
-            await self._health.set(name, status)

@@ -70,6 +70,7 @@ class Pools:
             held=held or 0,
             replica_gpus=trigger_spec.replica_gpus,
             priority=trigger_spec.priority,
+            namespace=plan.reference.namespace,
         )
         share = allot(pool, self._gpus[pool], tuple({**claims, at: own}.values()))[own.name]
         if counts:

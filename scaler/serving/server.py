@@ -14,13 +14,13 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
+from grpc_health.v1 import health_pb2_grpc
 
 from scaler.errors import ForesailError
 from scaler.reloaded import Reloaded, server_context
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.rpc.foresail.v1 import state_pb2_grpc as state_grpc
+from scaler.serving.health import Health
 from scaler.serving.service import ExternalScaler
 from scaler.serving.state_service import StateService
 from scaler.serving.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, StreamLifetimes
@@ -32,9 +32,13 @@ LISTENING_OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # From a connection to its first settings, with TLS.
+    ("grpc.server_handshake_timeout_ms", 15_000),
     # A taken port must fail the start, not share its connections with another program.
     ("grpc.so_reuseport", 0),
 )
+CONNECTIONS_MAX = 1024
+"""At once. KEDA has one for each client certificate of its triggers."""
 MESSAGE_BYTES_MAX = 2**21
 """Of a call. The largest object that Kubernetes keeps has 1.5 MiB, so no ScaledObject has more."""
 _SHUTDOWN_SECONDS = 5.0
@@ -130,12 +134,13 @@ class ScalerServer:
     ) -> None:
         self._service = service
         self._lifetimes = lifetimes
-        self._health = health.HealthServicer()
+        self._health = Health(SERVICE_NAME)
         self._server = grpc.aio.server(
             interceptors=interceptors,
             options=[
                 *LISTENING_OPTIONS,
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+                ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
                 # Without an age a new Foresail replica gets no traffic until a connection breaks.
                 ("grpc.max_connection_age_ms", int(CONNECTION_AGE_SECONDS * 1000)),
                 ("grpc.max_connection_age_grace_ms", int(CONNECTION_GRACE_SECONDS * 1000)),
@@ -154,13 +159,9 @@ class ScalerServer:
         """
         return await start_listening(self._server, address, tls)
 
-    async def serving(self, ready: bool) -> None:  # noqa: FBT001 the only argument
+    def serving(self, ready: bool) -> None:  # noqa: FBT001 the only argument
         """Set the status of the health service."""
-        status = health_pb2.HealthCheckResponse.SERVING
-        if not ready:
-            status = health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", SERVICE_NAME):
-            await self._health.set(name, status)
+        self._health.set(serving=ready)
 
     async def drain(self) -> None:
         """End all streams with OK, let calls finish, stop in a moment without any.
@@ -168,7 +169,7 @@ class ScalerServer:
         Calls are answered once clients were told that the server stops: a client that waits for an
         answer sends nothing that the stopping server would cancel.
         """
-        await self.serving(ready=False)
+        self.serving(ready=False)
         self._lifetimes.drain()
         self._service.hold()
         try:

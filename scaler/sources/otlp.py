@@ -41,6 +41,15 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 Decode = Callable[[bytes], Decoded]
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A request until the thread takes it, or its sender gives it up."""
+
+    body: bytes | None
+    """None where it was given up: its place in the queue holds nothing then."""
+    taken: Future[Decoded] = field(default_factory=Future)
+
+
 class BusyError(Exception):
     """Too many requests wait; the sender shall come again."""
 
@@ -81,7 +90,7 @@ class OtlpSource:
         self._decode = decode
         self._clock = clock
         self.looks = LookThreads(config.threads, prefix="otlp", source=config.name)
-        self._bodies: queue.Queue[tuple[bytes, Future[Decoded]] | None] = queue.Queue()
+        self._bodies: queue.Queue[_Waiting | None] = queue.Queue()
         self._waiting = self._waiting_bytes = 0
         self._closed = threading.Event()
         threading.Thread(target=self._run, name=f"otlp-in-{config.name}", daemon=True).start()
@@ -99,13 +108,15 @@ class OtlpSource:
         if too_many or self._waiting_bytes + len(body) > self.config.waiting_bytes_max:
             exceeded(Limit.OTLP_WAITING)
             raise BusyError
-        taken: Future[Decoded] = Future()
+        waiting = _Waiting(body)
         self._waiting += 1
         self._waiting_bytes += len(body)
         try:
-            self._bodies.put_nowait((body, taken))
-            return await asyncio.wrap_future(taken)
+            self._bodies.put_nowait(waiting)
+            return await asyncio.wrap_future(waiting.taken)
         finally:
+            waiting.taken.cancel()  # so that the thread passes over it
+            waiting.body = None
             self._waiting -= 1
             self._waiting_bytes -= len(body)
 
@@ -126,8 +137,8 @@ class OtlpSource:
 
     def _run(self) -> None:
         while (item := self._bodies.get()) is not None:
-            body, taken = item
-            if not taken.set_running_or_notify_cancel():
+            body, taken = item.body, item.taken
+            if body is None or not taken.set_running_or_notify_cancel():
                 continue
             began = perf_counter()
             try:

@@ -65,7 +65,7 @@ def test_the_table_shows_pools_nodes_and_why() -> None:
     assert "pool h100: nodes of 8 GPUs, h100-sxm; policy balanced (advise)" in shown
     rows = {line.split()[0]: line.split() for line in shown if line.startswith(" claim-")}
     assert rows["claim-h100-a"] == ["claim-h100-a", "8/8", "55.04", "leave", "serves"]
-    assert rows["claim-h100-f"] == ["claim-h100-f", "launched", "?", "leave", "uninitialized"]
+    assert rows["claim-h100-f"] == ["claim-h100-f", "launched", "55.04", "leave", "uninitialized"]
     assert rows["claim-block-b"][:5] == ["claim-block-b", "0/8", "24.80", "hold", "reserved"]
     assert "the forecast knows no past: give one with --demand" in shown
 

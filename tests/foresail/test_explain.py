@@ -802,7 +802,8 @@ async def test_metadata_is_shown_without_what_may_be_a_secret() -> None:
             "llm",
             "qwen",
             {
-                "modelFromEnv": "qwen-of-env",
+                "model": "qwen",
+                "leadTimeFromEnv": "90s",
                 "mode": "act",
                 "tlsClientKey": "-----BEGIN KEY s3cret",
                 "scalerAddress": "foresail:6500",
@@ -815,8 +816,9 @@ async def test_metadata_is_shown_without_what_may_be_a_secret() -> None:
     account = site.account()
 
     assert account["metadata"] == {
+        "leadTimeFromEnv": "…",
         "mode": "act",
-        "modelFromEnv": "…",
+        "model": "qwen",
         "scalerAddress": "foresail:6500",
         "tlsClientKey": "…",
     }

@@ -37,15 +37,17 @@ def test_the_limit_is_raised_and_one_that_clients_can_use_up_is_named(
     assert named == [("open_files_few", raised, 1280)] * is_few
 
 
-def test_ports_of_otlp_and_that_of_health_have_256_connections_each() -> None:
-    def sources(*ports: tuple[str, ...]) -> Settings:
+def test_keda_s_port_has_1024_connections_and_each_other_one_256() -> None:
+    def sources(*ports: tuple[str, ...], plans: bool = False) -> Settings:
         at = [dict.fromkeys(names, "127.0.0.1:0") for names in ports]
         given = [
             {"name": f"s{i}", "otlp": {**one, "namespaces": ["a"]}} for i, one in enumerate(at)
         ]
         prometheus = {"name": "p", "prometheus": {"url": "http://localhost:9090"}}
-        return Settings.model_validate({"sources": [prometheus, *given]})
+        of_plans = {"plans": {}} if plans else {}
+        return Settings.model_validate({"sources": [prometheus, *given], **of_plans})
 
-    assert connections_max(sources()) == 256
-    assert connections_max(sources(("grpc", "http"), ("grpc", "http"))) == 5 * 256
-    assert connections_max(sources(("http",))) == 2 * 256
+    four = [("grpc", "http"), ("grpc", "http")]
+    assert connections_max(sources(*four)) == 5 * 256
+    assert connections_max(sources(*four, plans=True)) == 6 * 256
+    assert connections_max(sources(("http",))) == 1024  # of the answering process

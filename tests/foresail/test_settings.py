@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 from foresail.cli import main
 from foresail.settings.file import Settings, read
 from foresail.settings.plans import PlansSettings, namespaces_by_reader
+from scaler.errors import MetadataError
 from scaler.yaml_file import SettingsError
 
 MINIMAL = """\
@@ -223,6 +224,15 @@ def test_a_fault_says_line_key_value_and_what_is_allowed(
             "6: plans: readers are known by their certificates: give plans.clientCa or "
             "tls.clientCa",
             id="readers-without-a-ca",
+        ),
+        pytest.param(
+            "tenants:\n"
+            "  - {namespaces: [a]}\n"
+            "  - {namespaces: ['*']}\n"
+            "  - {namespaces: [a, untrusted], modes: [advise]}\n",
+            "8: tenants.2.namespaces: a rule before this one names every namespace, so this one "
+            "never counts",
+            id="tenants-behind-everybody",
         ),
         pytest.param(
             "defaultSource: mian\n",
@@ -719,10 +729,12 @@ def test_tenants_name_known_sources_and_each_namespace_once(tmp_path: Path) -> N
     file = tmp_path / "foresail.yaml"
     file.write_text(
         "sources:\n  - {name: main, prometheus: {url: http://p:9090}}\n"
+        "pools:\n  - {name: h100, gpus: 8}\n"
         "tenants:\n"
         "  - {namespaces: [a], sources: [mian], modes: [active]}\n"
-        "  - {namespaces: [b], sources: [mian]}\n"
-        "  - {namespaces: [a, b]}\n"
+        "  - {namespaces: [b], sources: [mian], pools: [h10]}\n"
+        "  - {namespaces: [a, b], priorityMax: 0}\n"
+        "  - {namespaces: [b]}\n"
     )
 
     with pytest.raises(SettingsError) as raised:
@@ -731,4 +743,32 @@ def test_tenants_name_known_sources_and_each_namespace_once(tmp_path: Path) -> N
     faults = str(raised.value).splitlines()
     assert any("tenants.0.modes" in fault and "'active'" in fault for fault in faults)
     assert any("tenants.1.sources: no source is named 'mian'" in fault for fault in faults)
-    assert any("tenants.2.namespaces: namespace 'b' is named" in fault for fault in faults)
+    assert any("tenants.1.pools: no pool is named 'h10'" in fault for fault in faults)
+    assert any("tenants.2.priorityMax" in fault for fault in faults)
+    assert any("tenants.3.namespaces: namespace 'b' is named" in fault for fault in faults)
+
+
+def test_tenants_have_no_pool_and_a_priority_of_1_unless_their_rule_says_more(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "foresail.yaml"
+    file.write_text(
+        "sources:\n  - {name: main, prometheus: {url: http://p:9090}}\n"
+        "pools:\n  - {name: h100, gpus: 8}\n"
+        "tenants:\n"
+        "  - {namespaces: [a], pools: [h100]}\n"
+        "  - {namespaces: [b], pools: [h100], priorityMax: 5}\n"
+        "  - {namespaces: ['*']}\n"
+    )
+    rules = read(file).tenant_rules
+
+    def admitted(namespace: str, priority: str) -> bool:
+        metadata = {"model": "m", "pool": "h100", "priority": priority}
+        try:
+            rules.admit(namespace, metadata)
+        except MetadataError:
+            return False
+        return True
+
+    assert [admitted(namespace, "1") for namespace in "abc"] == [True, True, False]
+    assert [admitted("a", "1.5"), admitted("b", "5"), admitted("b", "6")] == [False, True, False]

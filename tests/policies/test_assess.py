@@ -382,6 +382,27 @@ def test_a_new_node_costs_what_the_operator_says_of_its_machines(
     assert state.usd_per_hour == usd
 
 
+def test_new_nodes_on_demand_cost_what_the_list_says_beside_spot_nodes() -> None:
+    spot = {"karpenter.sh/capacity-type": "spot"}
+    on_demand = claim("h100-b", "Launched")
+    on_demand["metadata"]["labels"] |= {
+        "karpenter.sh/capacity-type": "on-demand",
+        "node.kubernetes.io/instance-type": "p5.48xlarge",
+    }
+    types = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["p5.48xlarge"]}
+    objects = {
+        Kind.NODE_POOL: [pool("h100", requirements=[types])],
+        Kind.NODE_CLAIM: [initialized("h100-a", "a")],
+        Kind.NODE: [node("a", labels=spot, annotations={"foresail.io/usd-per-gpu-hour": "3.1"})],
+    }
+    state = only(assessed(objects))
+    assert state.usd_per_hour == pytest.approx(24.8)
+    assert (state.usd_per_hour_on_demand, state.usd_per_hour_ordered) == (55.04, 55.04)
+
+    objects[Kind.NODE_CLAIM].append(on_demand)
+    assert nodes_of(assessed(objects))["h100-b"].usd_per_hour == 55.04
+
+
 def test_a_spot_pool_at_zero_is_ordered_under_a_ceiling_where_its_price_is_known() -> None:
     types = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["p5.48xlarge"]}
     spot = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot"]}
@@ -590,6 +611,46 @@ def test_other_gangs_are_recognised(metadata: Json, spec: Json, name: str, pods:
     workload = gang.workload
     assert f"{workload.kind} {workload.namespace}/{workload.name}" == name
     assert (gang.pods, gang.waiting_pods, gang.missing_pods) == (pods, pods, pods - 1)
+
+
+REPLICA = {
+    "kueue.x-k8s.io/queue-name": "serving",
+    "kueue.x-k8s.io/podset": "main",
+    "pod-template-hash": "1",
+}
+OF_STATEFUL_SET: Json = {
+    **owned("StatefulSet", "chat", {"kueue.x-k8s.io/pod-group-name": "statefulset-chat"}),
+    "annotations": {
+        "kueue.x-k8s.io/pod-group-total-count": "3",
+        "kueue.x-k8s.io/pod-group-serving": "true",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kind"),
+    [
+        pytest.param(owned("ReplicaSet", "chat-1", REPLICA), "Deployment", id="a Deployment"),
+        pytest.param(OF_STATEFUL_SET, "StatefulSet", id="a StatefulSet"),
+    ],
+)
+def test_replicas_that_kueue_admits_are_demand_and_no_gang(metadata: Json, kind: str) -> None:
+    pods = [pod("x", 8, "a", **metadata), pod("y", 8, "b", **metadata)]
+    found = assessed({Kind.NODE: [node("a"), node("b")], Kind.POD: pods})
+    state = only(found)
+    assert (state.demand_gpus, state.gangs) == (16.0, ())
+    chat = Workload(kind=kind, namespace="llm", name="chat")
+    assert found.replicas[chat]["h100"].pods == 2
+
+
+def test_pods_of_a_pod_group_without_a_size_start_one_by_one() -> None:
+    group = {"metadata": {"name": "g", "namespace": "llm"}}
+    member = pod("p", 8, spec={"schedulingGroup": {"podGroupName": "g"}})
+    for policy_, demand, gangs in (({"basic": {}}, 8.0, 0), ({"gang": {"minCount": 1}}, 0.0, 1)):
+        of_policy = {**group, "spec": {"schedulingPolicy": policy_}}
+        objects = {Kind.NODE: [node("a")], Kind.POD: [member], Kind.POD_GROUP: [of_policy]}
+        state = only(assessed(objects))
+        assert (state.demand_gpus, len(state.gangs)) == (demand, gangs)
 
 
 def test_a_pod_with_the_label_of_a_placeholder_counts_unless_its_priority_is_below_zero() -> None:

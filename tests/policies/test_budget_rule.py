@@ -4,7 +4,7 @@ import pytest
 
 from fleet.cluster.nodes import CapacityType
 from policies.node_plan import Verdict
-from policies.policy.pool_policy import PoolPolicy
+from policies.policy.pool_policy import PoolPolicy, SpotHedge
 from tests.policies.pools import (
     NOW,
     busy,
@@ -59,17 +59,29 @@ def test_nodes_on_their_way_ahead_of_demand_count_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "held"),
+    ("policy", "verdict"),
     [
-        pytest.param(PoolPolicy(**FLOOR), 1, id="no ceiling"),
-        pytest.param(PoolPolicy(**FLOOR, idle_usd_per_hour_max=500.0), 0, id="with a ceiling"),
+        pytest.param(PoolPolicy(**FLOOR), "hold: warm floor", id="no ceiling"),
+        pytest.param(
+            PoolPolicy(**FLOOR, idle_usd_per_hour_max=500.0), "leave: budget", id="with a ceiling"
+        ),
     ],
 )
-def test_an_unknown_price_is_not_affordable_under_a_ceiling(policy: PoolPolicy, held: int) -> None:
+def test_a_node_of_unknown_price_is_neither_held_under_a_ceiling_nor_let_go_for_it(
+    policy: PoolPolicy, verdict: str
+) -> None:
     state = pool(empty("a", usd_per_hour=None), demand_gpus=0.0, usd_per_hour=None)
     plan = plan_of(state, policy)
-    assert len(named(plan, Verdict.HOLD)) == held
-    assert ("its price is unknown, and the policy has a ceiling" in texts(plan)) is (held == 0)
+    assert verdicts(plan) == {"a": verdict}
+    unknown = "its price is unknown, and the policy has a ceiling"
+    assert (unknown in texts(plan)) is (verdict == "leave: budget")
+
+
+def test_a_node_that_present_demand_wants_is_not_let_go_for_a_ceiling() -> None:
+    held = empty("a", held_by_us_until_seconds=NOW + 200)
+    state = pool(held, empty("b"), demand_gpus=1.0, forecast=forecast((1.0, 1.1, 1.2), last=1.0))
+    plan = plan_of(state, PoolPolicy(warm_floor_nodes=2, idle_usd_per_hour_max=0.0))
+    assert verdicts(plan) == {"a": "leave: budget", "b": "release: budget"}
 
 
 def test_pools_of_one_policy_share_its_ceiling() -> None:
@@ -103,6 +115,16 @@ def test_a_pool_that_gives_up_a_node_orders_none_for_less() -> None:
     plan = plan_of(state, policy)
     assert verdicts(plan) == {"dear": "release: budget"}
     assert ordered(plan) == []
+
+
+def test_an_order_that_may_be_on_demand_counts_at_the_price_of_that() -> None:
+    hedge = SpotHedge(on_demand_share=1.0)
+    policy = PoolPolicy(warm_floor_nodes=4, idle_usd_per_hour_max=11.0, spot_hedge=hedge)
+    for capacity_type, nodes in ((CapacityType.SPOT, 4), (None, 2)):
+        state = pool(
+            demand_gpus=0.0, usd_per_hour_on_demand=5.0, capacity_type=capacity_type
+        )  # a spot machine costs $2
+        assert ordered(plan_of(state, policy)) == [(nodes, "warm floor")]
 
 
 def test_nodes_of_a_reservation_cost_nothing_more() -> None:

@@ -151,6 +151,16 @@ def test_nothing_is_ordered_for_pods_that_wait_already() -> None:
     assert ordered(plan_of(state, PoolPolicy(rho=600))) == [(1, "pre-warm")]
 
 
+def test_a_hold_runs_on_while_demand_that_has_no_pods_yet_wants_its_node() -> None:
+    held = empty("held", held_by_us_until_seconds=NOW + 200)
+    planned = pool(*FOUR, held, empty("other"), demand_gpus=6.0, forecast=RISING)
+    plan = plan_of(planned, PoolPolicy(rho=30))
+    assert verdicts(plan)["held"] == "hold: forecast hold"
+    assert next(one for one in plan.nodes if one.node == "held").until_seconds == NOW + 200
+    assert verdicts(plan)["other"] == "leave: no reason"
+    assert ordered(plan) == []
+
+
 def test_nodes_on_their_way_are_not_ordered_again() -> None:
     state = pool(*FOUR, coming("new"), forecast=RISING)
     assert ordered(plan_of(state, PoolPolicy(rho=50))) == []

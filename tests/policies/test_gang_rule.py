@@ -114,6 +114,38 @@ def test_a_ceiling_grants_both_parts_that_a_spot_hedge_splits_a_gang_into_or_non
     assert len(plan.orders) == (2 if nodes else 0)
 
 
+def test_a_gang_that_is_too_dear_leaves_its_nodes_to_the_floor_and_the_forecast() -> None:
+    # Two of three nodes at $2 are affordable; one is for the floor, one for the forecast.
+    waits = gang(3, gpus_per_pod=1)
+    policy = PoolPolicy(rho=30, warm_floor_nodes=1, idle_usd_per_hour_max=4.0)
+    state = pool(
+        *map(empty, ("a", "b", "c")),
+        demand_gpus=0.0,
+        gangs=(waits,),
+        forecast=forecast((1.0, 2.0, 2.1), last=0.0),
+    )
+    plan = plan_of(state, policy)
+    assert verdicts(plan) == {
+        "a": "hold: warm floor",
+        "b": "hold: forecast hold",
+        "c": "leave: no reason",
+    }
+    assert "JobSet ml/tune keeps none of its 3 nodes: $6.00 an hour" in texts(plan)
+    # Karpenter may have bought c for the gang's pods: it is not let go under them.
+    assert "release: not released: a gang waits that could use it" in texts(plan)
+
+
+def test_gangs_of_which_each_is_too_dear_leave_nothing_behind() -> None:
+    gangs = tuple(
+        gang(3, workload=Workload(kind="Job", namespace="ml", name=f"t{at}")) for at in range(9)
+    )
+    nodes = tuple(empty(name, 8, usd_per_hour=10.0) for name in "abc")
+    policy = PoolPolicy(warm_floor_nodes=1, idle_usd_per_hour_max=10.0)
+    plan = plan_of(eights(*nodes, gangs=gangs, usd_per_hour=10.0), policy)
+    assert named(plan, Verdict.HOLD) == ["a"]
+    assert ordered(plan) == []
+
+
 def test_pods_that_only_a_number_tells_of_keep_no_node() -> None:
     stated = gang(1_000_000, missing_pods=999_999)
     plan = plan_of(eights(empty("a", 8), gangs=(stated,)))

@@ -27,6 +27,7 @@ from replay.cluster.shipped import ShippedRules
 from replay.pool_forecast import forecast_of
 from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
 from scaler.forecast.running_maximum import MaximumForecast
+from tests.cluster.gang_documents import job_set
 from tests.policies.test_assess import KNOWN, NOW, Json, claim, initialized, node, owned, pod, pool
 
 CHAT = Workload(kind="Deployment", namespace="llm", name="chat")
@@ -414,6 +415,30 @@ def test_what_our_holds_cost_counts_for_the_month(
     found = planning.plan(given(objects, NOW + 360, policies=policies(spec)))
     spent = found.situation.spending.month_usd_by_policy
     assert spent["all"] == pytest.approx(usd)
+
+
+@pytest.mark.parametrize(
+    ("gang", "on_b"),
+    [
+        pytest.param([], None, id="no gang"),
+        pytest.param([job_set("tune", suspend=True)], None, id="a suspended gang"),
+        pytest.param([], "b", id="a gang that runs on another node"),
+    ],
+)
+def test_nodes_ordered_ahead_cost_the_month_whatever_gangs_there_are(
+    gang: list[Json], on_b: str | None
+) -> None:
+    objects = two_nodes()
+    objects[Kind.NODE_CLAIM] += [claim("h100-c"), claim("h100-d")]
+    objects[Kind.JOB_SET] = gang
+    if on_b is not None:
+        of = {"jobset.sigs.k8s.io/jobset-name": "tune"}
+        objects[Kind.POD].append(pod("tune-0", 8, on_b, labels=of, namespace="ml"))
+    planning = NodePlanning()
+    first = planning.plan(given(objects))
+    assert len(only(first).gangs) == (1 if gang or on_b else 0)
+    spent = planning.plan(given(objects, NOW + 360)).situation.spending.month_usd_by_policy
+    assert spent["all"] == pytest.approx(2 * 5.504)
 
 
 def test_a_new_month_begins_at_nothing_in_the_policys_time_zone() -> None:

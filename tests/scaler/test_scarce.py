@@ -16,11 +16,12 @@ def claim(  # noqa: PLR0913 - a claim, in short
     held: int = 0,
     gpus: int = 1,
     priority: float = 1.0,
+    namespace: str = "",
 ) -> Claim:
     """A workload whose demand is certain."""
     return Claim(
         name=name, replica_gpus=gpus, least=least, wanted=wanted or int(load), held=held,
-        replica_requests=requests, present=load, priority=priority,
+        replica_requests=requests, present=load, priority=priority, namespace=namespace,
     )  # fmt: skip
 
 
@@ -98,6 +99,14 @@ class TestShares:
         assert {name: share.replicas for name, share in shares.items()} == {"a": 2, "b": 3}
         assert "below the minimum of 4" in shares["a"].reason
 
+    def test_of_equal_priority_they_go_in_turns_of_gpus(self) -> None:
+        # A claim of a whole pool as its minimum leaves the others theirs.
+        greedy = claim("a", 8, least=8, wanted=8)
+        assert replicas(8, greedy, claim("b", 6, held=6), claim("c", 2, least=2)) == {
+            "a": 5, "b": 1, "c": 2
+        }  # fmt: skip
+        assert replicas(8, greedy, claim("b", 2, least=2, gpus=4)) == {"a": 4, "b": 1}
+
     def test_nobody_gets_more_than_the_plan_wants(self) -> None:
         assert replicas(32, claim("a", 6, wanted=3), claim("b", 2)) == {"a": 3, "b": 2}
 
@@ -128,6 +137,15 @@ def test_a_refusal_says_how_much_to_whom_and_why() -> None:
     assert step.text == (
         "pool h100 has 8 GPUs: 4 of 8 replicas; one more would avoid 1 late requests/s a GPU"
         " (priority 1), the last GPU went to a, where it avoids 3 (priority 1)"
+    )
+
+
+def test_a_refusal_shows_nothing_of_a_workload_of_another_namespace() -> None:
+    taker = claim("team-a/secret", 4, requests=3, priority=7, namespace="team-a")
+    refused = allot("h100", 8, [taker, claim("b", 8, least=4, namespace="team-b")])["b"]
+    assert refused.reason == (
+        "pool h100 has 8 GPUs: 4 of 8 replicas; one more would avoid 1 late requests/s a GPU"
+        " (priority 1), the last GPU went to a workload of another namespace"
     )
 
 

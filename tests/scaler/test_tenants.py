@@ -12,12 +12,15 @@ ALLOWED = AllowedOptions(
     sources=frozenset({"main", "of-team-b"}),
     default_source="of-team-b",
     address_prefixes=("http://shared:9090",),
+    pools=frozenset({"a100", "h100"}),
 )
 TEAM_A = Tenant(
     namespaces={"team-a"},
     sources=frozenset({"main"}),
     address_prefixes=(),
     modes=frozenset({Mode.ADVISE}),
+    pools=frozenset({"a100"}),
+    priority_max=2,
     objects_max=5,
 )
 REST = Tenant(namespaces={"*"})
@@ -43,6 +46,12 @@ def test_a_tenant_with_one_source_has_it_by_default() -> None:
     [
         pytest.param({"source": "of-team-b"}, "'source'.*it takes one of main$", id="source"),
         pytest.param({"mode": "act"}, "'mode' has the value 'act'.*one of advise$", id="mode"),
+        pytest.param({"pool": "h100"}, "'pool' has the value 'h100'.*one of a100;", id="pool"),
+        pytest.param(
+            {"pool": "a100", "priority": "1000"},
+            "'priority' has the value '1000': the operator's limit is 2$",
+            id="priority",
+        ),
         pytest.param({"serverAddress": "http://shared:9090"}, "do not allow", id="address"),
     ],
 )
@@ -58,5 +67,7 @@ def test_what_a_tenant_may_not_use_is_refused_without_naming_anybodys_else(
 def test_a_namespace_that_no_rule_names_may_use_nothing() -> None:
     rules = TenantRules(ALLOWED, [TEAM_A], objects_max=9)
 
+    assert rules.objects_max("team-c") == 9
+    assert TenantRules(ALLOWED, [TEAM_A], objects_max=1000).objects_max("team-c") == 50
     with pytest.raises(MetadataError, match=r"namespace 'team-c' may not use this server.*tenants"):
         rules.admit("team-c", {"model": "m"})

@@ -1,10 +1,12 @@
 """Trigger metadata: the accepted values, and the message for each fault."""
 
+import re
+
 import pytest
 
 from scaler.decision.parameters import parameters_of
 from scaler.errors import MetadataError
-from scaler.trigger import LATE_MINUTE_COST, LeadTimeUse, Mode
+from scaler.trigger import ALIASES, LATE_MINUTE_COST, LeadTimeUse, Mode, TriggerSpec
 from scaler.trigger_parsing import AllowedOptions, parse
 from tests.scaler.fakes import CAPACITY
 
@@ -119,7 +121,34 @@ def test_what_keda_sends_for_itself_is_no_fault() -> None:
 
 
 def test_a_value_resolved_from_the_environment_keeps_its_suffix_and_counts() -> None:
-    assert parse({"modelFromEnv": "llama-70b"}, ALLOWED).model == "llama-70b"
+    assert parse({"model": "m", "leadTimeFromEnv": "90s"}, ALLOWED).lead_time == 90
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["model", "matchLabels", "requesters", "inferenceServerConfig", "pairedWith", "serverAddress"],
+)
+def test_a_text_that_messages_repeat_is_not_taken_from_the_environment(key: str) -> None:
+    told = f"key '{key}FromEnv' is not taken.*write it in the metadata as '{key}'"
+
+    with pytest.raises(MetadataError, match=told) as raised:
+        parse({"model": "m", "phase": "decode", f"{key}FromEnv": "http=s3cret"}, ALLOWED)
+
+    assert "s3cret" not in str(raised.value)
+
+
+def test_no_other_key_takes_any_text() -> None:
+    """A new one is shown by messages, or it is not: this asks for a decision."""
+    of_settings = {"engine", "source", "gateway", "gatewaySource", "pool"}
+    texts = {
+        key
+        for key, name in ALIASES.items()
+        if TriggerSpec.model_fields[name].annotation in (str, str | None)
+    }
+
+    assert texts - of_settings - {"timezone"} == {
+        "model", "requesters", "inferenceServerConfig", "pairedWith", "serverAddress"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -336,6 +365,7 @@ def test_a_path_that_a_server_may_decode_to_one_outside_is_refused(path: str) ->
     "metadata",
     [
         pytest.param({"modeFromEnv": "s3cret"}, id="refused"),
+        pytest.param({"maxReplicasFromEnv": "53237"}, id="a-number"),
         pytest.param({"engineFromEnv": "s3cret"}, id="unknown-engine"),
         pytest.param({"sourceFromEnv": "s3cret"}, id="unknown-source"),
         pytest.param({"serverAddressFromEnv": "http://s3cret"}, id="address"),
@@ -348,7 +378,7 @@ def test_no_message_shows_a_value_that_may_be_a_secret(metadata: dict[str, str])
     with pytest.raises(MetadataError) as raised:
         parse({"model": "m", **metadata}, ALLOWED)
 
-    assert "s3cret" not in str(raised.value)
+    assert not {"s3cret", "53237"} & set(re.findall(r"\w+", str(raised.value)))
 
 
 def test_a_message_holds_no_escape_of_a_terminal() -> None:

@@ -374,6 +374,38 @@ async def test_the_bytes_of_requests_that_wait_are_bounded_too(made: Made) -> No
     assert sum(isinstance(one, BusyError) for one in ended) == 2
 
 
+async def test_a_request_that_its_sender_gives_up_leaves_nothing_behind(made: Made) -> None:
+    hanging = threading.Event()
+    decoded: list[bytes] = []
+
+    def decode(body: bytes) -> Decoded:
+        hanging.wait(60)
+        decoded.append(body[:5])
+        return Decoded()
+
+    source = made(decode)
+    first = asyncio.create_task(source.take(b"first"))
+    await asyncio.sleep(0)
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            one = asyncio.create_task(source.take(b"given up".ljust(2**20)))
+            await asyncio.sleep(0)
+            one.cancel()
+            with suppress(asyncio.CancelledError):
+                await one
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        last = asyncio.create_task(source.take(b"last"))
+        await asyncio.sleep(0)
+        hanging.set()
+    await asyncio.gather(first, last)
+
+    assert left < 2 * 2**20
+    assert decoded == [b"first", b"last"]
+
+
 async def test_a_body_is_bounded_packed_and_unpacked(made: Made) -> None:
     source = made()
     with pytest.raises(UndecodableError, match="over 4194304 bytes: send smaller batches"):

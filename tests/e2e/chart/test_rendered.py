@@ -202,6 +202,16 @@ def test_a_change_of_the_settings_makes_new_pods(helm: Helm) -> None:
     assert sums() != sums("--set", "settings.cycle.period=30s")
 
 
+def test_a_change_of_the_prices_makes_new_pods_of_the_controller(helm: Helm) -> None:
+    def summed(*more: str) -> str:
+        made = of_kind(helm.rendered(EVERYTHING, *more), "Deployment")
+        (one,) = [one for one in made if one["metadata"]["name"] == "foresail-controller"]
+        return str(one["spec"]["template"]["metadata"]["annotations"]["checksum/prices"])
+
+    assert summed() == summed("--set", "image.tag=v2")
+    assert summed() != summed("--set-json", "controller.prices.h200=3.1")
+
+
 # What they refer to.
 
 

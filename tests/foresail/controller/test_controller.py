@@ -16,6 +16,7 @@ from policies.planning.node_planning import NodePlanning
 from policies.rounds import SETTLE_SECONDS
 from tests.foresail.controller.memory_leases import MemoryLeases
 from tests.foresail.controller.stage import KeptStates, Stage, acting, clock, stage
+from tests.policies.capacity_policies import policy
 from tests.policies.test_assess import NOW, Json, claim, pod
 from tests.policies.test_node_planning import CHATS, held, two_nodes
 
@@ -423,3 +424,14 @@ async def test_a_start_with_the_state_of_before_goes_on() -> None:
         assert last is not None
         assert last.decided.situation.spending.month_usd_by_policy["all"] >= before.usd
         assert last.costs.gpu_hours.first_seconds == state.costs.gpu_hours.first_seconds
+
+
+async def test_why_a_policy_is_not_in_force_is_told_with_the_plan() -> None:
+    async with stage() as one:
+        one.show_all(two_nodes())
+        one.say(acting(), policy("another"))
+        await asyncio.sleep(6)
+        assert one.controller.last is not None
+        decided = one.controller.last.decided
+        assert "match the same pools" in decided.remarks[0]
+        assert decided.policies == {}

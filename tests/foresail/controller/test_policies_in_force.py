@@ -9,7 +9,11 @@ from fleet.cluster.follow.api import Identity
 from fleet.cluster.follow.watch import Changed, Gone, Listed, Unavailable
 from foresail.controller.policies_in_force import PoliciesInForce, policy_object_of
 from foresail.policy.files import PolicyFiles
+from policies.planning.policy_choice import PolicyChoice
 from scaler.errors import ForesailError
+from tests.policies.pools import NOW, pool
+
+FILE = "apiVersion: foresail.io/v1alpha1\nkind: CapacityPolicy\nmetadata: {name: %s}\n"
 
 
 def document(name: str, **spec: Any) -> dict[str, Any]:
@@ -60,19 +64,62 @@ def test_a_policy_that_gets_a_fault_stays_as_it_was() -> None:
     assert policies.problem is None
 
 
-def test_policies_that_can_only_collide_leave_what_was_in_force() -> None:
+def test_of_policies_that_can_only_collide_and_of_all_others_the_edits_count() -> None:
     policies = PoliciesInForce(None)
-    policies.take(listed(document("a")))
-    assert names(policies) == ["a"]
+    policies.take(listed(document("a", mode="advise"), document("c", **pools("one"))))
     policies.take(changed(document("b")))
-    assert names(policies) == ["a"]
+    assert names(policies) == ["a", "b", "c"]
     assert policies.problem is not None
-    assert "match the same pools" in policies.problem
+    assert "'a' (CapacityPolicy a) and 'b' match the same pools" in policies.problem
+
+    policies.take(changed(document("c", **pools("two"))))
+    assert [one.spec.pools.names for one in policies.current() if one.spec.pools] == [("two",)]
+    policies.take(Gone(Identity("b", "uid-b")))
+    assert names(policies) == ["a", "c"]
+
+
+def test_a_process_that_starts_has_the_policies_of_one_that_saw_each_edit() -> None:
+    old, new = PoliciesInForce(None), PoliciesInForce(None)
+    old.take(listed(document("b")))
+    old.current()
+    old.take(changed(document("a")))
+    new.take(listed(document("a"), document("b")))
+    assert old.current() == new.current()
+    assert names(new) == ["a", "b"]
+
+
+def test_a_pool_that_colliding_policies_match_is_left_alone() -> None:
+    policies = PoliciesInForce(None)
+    policies.take(listed(document("a"), document("b")))
+    choice = PolicyChoice(policies=policies.current())
+    assert choice.of(pool(), NOW) is None
+    (fault,) = choice.faults
+    assert "'a' and 'b'" in fault
+
+
+def test_of_a_file_and_an_object_of_one_name_neither_is_in_force(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(FILE % "a" + "spec: {pools: {names: [one]}}\n")
+    policies = PoliciesInForce(PolicyFiles([tmp_path]))
+    policies.take(listed(document("a", **pools("two")), document("b", **pools("three"))))
+    assert names(policies) == ["b"]
+    assert policies.problem is not None
+    assert "the policy 'a' is at CapacityPolicy a already" in policies.problem
+
+    # Not even by a fault in the object does the file's become the object's last version.
+    policies.take(changed(document("a", delayedMinuteWorth={"gpuMinutes": -1})))
+    assert names(policies) == ["b"]
+
+
+def test_of_too_many_policies_the_first_are_in_force() -> None:
+    policies = PoliciesInForce(None)
+    policies.take(listed(*(document(f"p{at:03}", **pools(f"of-{at}")) for at in range(301))))
+    assert len(policies.current()) == 300
+    assert policies.problem is not None
+    assert "'p300' is one too many" in policies.problem
 
 
 def test_files_and_objects_count_together(tmp_path: Path) -> None:
-    text = "apiVersion: foresail.io/v1alpha1\nkind: CapacityPolicy\nmetadata: {name: %s}\n"
-    (tmp_path / "one.yaml").write_text(text % "file" + "spec: {pools: {names: [one]}}\n")
+    (tmp_path / "one.yaml").write_text(FILE % "file" + "spec: {pools: {names: [one]}}\n")
     policies = PoliciesInForce(PolicyFiles([tmp_path]))
     policies.take(listed(document("object", **pools("two"))))
     assert names(policies) == ["file", "object"]
