@@ -99,6 +99,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
     now_seconds: float,
     answer_seconds_max: float,
     capacity: CapacityEstimate | None = None,
+    late_anyway: float = 0.0,
     limits: tuple[Step, ...] = (),
 ) -> tuple[WorkloadPlan, CycleState]:
     """The cycle's result, and the state for the next cycle.
@@ -108,6 +109,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         now_seconds: when the look was made, on the monotonic clock.
         answer_seconds_max: how long an answer stands, counted from the look behind it.
         capacity: of a replica, as learned; None = the parameters' own.
+        late_anyway: share of requests that is late with any number of replicas, as learned.
         limits: why the parameters are narrower than the trigger's, to be shown after the plan.
     """
     observation = poll.observation
@@ -146,7 +148,15 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         )
         beyond = _beyond_bounds(plan, parameters)
         plan = replace(plan, steps=(*learned, *chosen, *plan.steps, *beyond, *limits))
-        look = look_of(observation, tracker.demand, plan, given)
+        stuck = lead.stuck if lead is not None else None
+        look = look_of(
+            observation,
+            tracker.demand,
+            plan,
+            given,
+            late_anyway=late_anyway,
+            none_comes=stuck is not None and not stuck.others_came,
+        )
         timed = TimedOutcome(outcome=answer_of(plan), read_at_seconds=now_seconds)
         after = CycleState(
             timed=timed,

@@ -5,7 +5,7 @@ from typing import Final
 
 from scaler.decision.capacity import ReplicaCapacity
 from scaler.decision.objective import Objective
-from scaler.trigger import REPLICAS_MAX, Capacity, LeadTimeUse, Mode, TriggerSpec, TuningBy
+from scaler.trigger import REPLICAS_MAX, Capacity, LeadTimeUse, Mode, Phase, TriggerSpec, TuningBy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,8 @@ class PlanParameters:
     mode: Mode
     capacity: ReplicaCapacity
     objective: Objective = field(default_factory=Objective)
+    phase: Phase = Phase.BOTH
+    """Of its replicas."""
     learns_capacity: bool = True
     """Whether the engine's own metrics may correct `capacity`."""
     lead_fixed: bool = False
@@ -99,14 +101,15 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
             itl_seconds=trigger_spec.itl,
             attainment=trigger_spec.attainment,
         ),
+        phase=trigger_spec.phase,
         learns_capacity=trigger_spec.capacity is Capacity.LEARNED,
         lead_fixed=trigger_spec.lead is LeadTimeUse.FIXED,
         hold_follows_lead=trigger_spec.hold is None,
         late_minute_cost=None if trigger_spec.quantile else _late_minute_cost(trigger_spec),
         hold_given=trigger_spec.hold is not None or trigger_spec.quantile is not None,
         tuning=Tuning(
-            corrects=trigger_spec.tuning is not TuningBy.FIXED
-            and trigger_spec.mode is not Mode.REACTIVE,
+            # Of an advised plan nothing runs, so nothing is late because of it.
+            corrects=trigger_spec.tuning is not TuningBy.FIXED and trigger_spec.mode is Mode.ACT,
             chooses=trigger_spec.tuning is TuningBy.SHADOWS
             and trigger_spec.mode is not Mode.REACTIVE,
             pinned=frozenset(

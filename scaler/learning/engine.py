@@ -48,7 +48,10 @@ one request."""
 _TOKENS_MIN: Final = 50.0
 """Generated in the window: fewer make no mean."""
 _QUEUE_SHARE: Final = 0.1
-"""Waiting ÷ running from which a queue counts as standing, not as a moment's."""
+"""Waiting ÷ running from which requests count as waiting."""
+_FULL_LOAD: Final = 0.9
+"""Over the rate at the ITL's limit. What waits below it, with fewer running than ever, are prompts
+to be computed, or one replica's."""
 _MIX_MINUTES: Final = 10.0
 _SLACK: Final = 0.03
 """A mean ITL this close to its limit counts as partly late."""
@@ -76,6 +79,8 @@ class EngineLearner:
     has_latencies: bool = False
     """Whether the engine was ever seen to export an ITL histogram with its sum."""
     _replicas: deque[tuple[float, float]] = field(default_factory=deque)
+    _queued: bool = False
+    """Whether requests waited at a full engine at the newest look."""
 
     def take(self, poll: PollResult) -> None:
         """Account for a look; one without usable metrics teaches nothing."""
@@ -93,8 +98,7 @@ class EngineLearner:
 
     def follow(self, objective: Objective, given: ReplicaCapacity) -> None:
         """Learn the tail for another objective from now on; the engine stays known."""
-        own = self.objective
-        if (own.ttft_seconds, own.itl_seconds) != (objective.ttft_seconds, objective.itl_seconds):
+        if not self._has_tail_of(objective):
             self.tail = TailCurve()
         self.objective, self.given = objective, given
 
@@ -112,6 +116,13 @@ class EngineLearner:
         if not parameters.learns_capacity:
             return None
         return self.estimate(parameters.capacity, parameters.objective)
+
+    def late_anyway(self, objective: Objective) -> float:
+        """Share of requests that are late with any number of replicas, 0 to 1.
+
+        0 while it is not known, as for another objective than the tail's.
+        """
+        return self.tail.late_at_ease() if self._has_tail_of(objective) else 0.0
 
     def estimate(self, given: ReplicaCapacity, objective: Objective) -> CapacityEstimate | None:
         """What one replica serves within the objective; None while the engine taught nothing.
@@ -181,14 +192,17 @@ class EngineLearner:
         if self.phase is Phase.DECODE:
             prompt = 0.0  # engines count prompts whose cache came from elsewhere, too
         waiting, running = seen.value(Signal.WAITING), seen.value(Signal.RUNNING)
-        queued = waiting is not None and running is not None and waiting > _QUEUE_SHARE * running
         self._context(seen, ready, running, minutes=minutes)
         itl = self._itl(seen)
+        load = 0.0 if itl is None else self._load(prompt, generated)
+        kv_full = (seen.value(Signal.KV_USE) or 0.0) >= _KV_FULL
+        waits = waiting is not None and running is not None and waiting > _QUEUE_SHARE * running
+        full = load >= _FULL_LOAD or kv_full or self.limits.is_full((running or 0.0) / ready)
+        stood, self._queued = self._queued and waits and full, waits and full
         if running is not None and settled:
-            kv_use = seen.value(Signal.KV_USE) or 0.0
-            paced = itl is not None and itl <= self.objective.itl_seconds and kv_use < _KV_FULL
-            self.limits.take_running(running / ready, queued=queued, paced=paced, minutes=minutes)
-        if queued and settled:
+            paced = itl is not None and itl <= self.objective.itl_seconds and not kv_full
+            self.limits.take_running(running / ready, queued=stood, paced=paced, minutes=minutes)
+        if stood and settled:
             self.limits.take_queue(prompt, generated, minutes=minutes)
         if itl is None:
             return
@@ -197,8 +211,10 @@ class EngineLearner:
             context = self.limits.context_tokens or CONTEXT_TOKENS
             row = (1 / itl, generated, generated * context, prompt)
             self.fit.take(row, prior, minutes=minutes)
-        if settled or queued:
-            self._late(seen, itl, prompt, generated, queued=queued, minutes=minutes)
+        # Where requests wait at an engine that is not full, nobody knows the load.
+        if self._queued or (settled and not waits):
+            load = self._load(prompt, generated)
+            self._late(seen, itl, max(load, 1.0) if self._queued else load, minutes=minutes)
 
     def _itl(self, seen: Observation) -> float | None:
         counts = seen.latencies.get(Signal.ITL)
@@ -226,27 +242,19 @@ class EngineLearner:
         share = min(1.0, minutes / _MIX_MINUTES) if limits.context_tokens else 1.0
         limits.context_tokens += (context - limits.context_tokens) * share
 
-    def _late(
-        self,
-        seen: Observation,
-        itl: float,
-        prompt: float,
-        generated: float,
-        *,
-        queued: bool,
-        minutes: float,
-    ) -> None:
-        """Add the late share of the window at its load; only once the load can be told."""
-        objective = self.objective
-        iteration = self.fit.solve(
-            prior_of(self.given, itl_seconds=objective.itl_seconds)
-        ).iteration
-        spare = max(iteration.spare_share(objective.itl_seconds), 1 - FIXED_SHARE_MAX)
+    def _load(self, prompt: float, generated: float) -> float:
+        """Of a replica that serves so many tokens a second, over the rate at the ITL's limit."""
+        itl = self.objective.itl_seconds
+        iteration = self.fit.solve(prior_of(self.given, itl_seconds=itl)).iteration
+        spare = max(iteration.spare_share(itl), 1 - FIXED_SHARE_MAX)
         each = iteration.per_generated_token_seconds(self.limits.context_tokens or CONTEXT_TOKENS)
-        load = (iteration.per_prompt_token_seconds * prompt + each * generated) / spare
-        # What is served understates the load while a queue stands.
-        load = max(load, 1.0) if queued else load
-        first = seen.latencies.get(Signal.TTFT)
+        return (iteration.per_prompt_token_seconds * prompt + each * generated) / spare
+
+    def _late(self, seen: Observation, itl: float, load: float, *, minutes: float) -> None:
+        """Add the late share of the window at its load."""
+        objective = self.objective
+        # A decode engine's has the transfer of the cache in it.
+        first = None if self.phase is Phase.DECODE else seen.latencies.get(Signal.TTFT)
         first_late = None if first is None else first.share_above(objective.ttft_seconds)
         # A prefill chunk makes single gaps long at any load, so the pace is judged by its mean.
         over = (itl / objective.itl_seconds - 1 + _SLACK) / (2 * _SLACK)
@@ -279,10 +287,16 @@ class EngineLearner:
         return float(prompt), float(generated)
 
     def _utilization(self, objective: Objective) -> float:
-        own = self.objective
-        if (own.ttft_seconds, own.itl_seconds) != (objective.ttft_seconds, objective.itl_seconds):
-            return UTILIZATION_PRIOR  # the curve is of another objective
+        if not self._has_tail_of(objective):
+            return UTILIZATION_PRIOR
         return self.tail.utilization(objective.attainment)
+
+    def _has_tail_of(self, objective: Objective) -> bool:
+        own = self.objective
+        return (own.ttft_seconds, own.itl_seconds) == (
+            objective.ttft_seconds,
+            objective.itl_seconds,
+        )
 
     def _by_queue(self, given: ReplicaCapacity, why: str) -> CapacityEstimate | None:
         """The figures given, corrected by what replicas served while a queue stood."""

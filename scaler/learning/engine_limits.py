@@ -13,6 +13,7 @@ from scaler.decision.need import KV_USE_MAX
 FURTHER: Final = 1.25
 """How far above the most requests seen a replica may be planned while no limit showed."""
 _HALF_LIFE_MINUTES: Final = 3 * 24 * 60.0
+_FULL: Final = 0.9
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,10 +47,14 @@ class EngineLimits:
         if queued and paced:
             share = min(1.0, minutes / 10) if self.slots else 1.0
             self.slots = max(running, self.slots + (running - self.slots) * share)
-        elif running > self.running_max:
-            self.running_max = running
+        elif not queued:
+            self.running_max = max(self.running_max, running)
             if self.slots:
                 self.slots = max(self.slots, running)
+
+    def is_full(self, running: float) -> bool:
+        """Whether about as many requests run as ever did without a queue."""
+        return running >= _FULL * self.running_max
 
     def take_queue(self, prompt: float, generated: float, *, minutes: float) -> None:
         """Account for the tokens a second that a replica served while a queue stood."""

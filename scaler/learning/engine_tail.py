@@ -48,7 +48,7 @@ class TailCurve:
 
     def utilization(self, attainment: float) -> float:
         """The highest load at which no more than the objective's share is late."""
-        allowed = 1 - attainment + self._late_at_ease()
+        allowed = 1 - attainment + self.late_at_ease()
         shares = self.shares(attainment)
         if shares[0] > allowed:
             return UTILIZATION_MIN
@@ -81,8 +81,8 @@ class TailCurve:
                 return load
         return 0.0
 
-    def _late_at_ease(self) -> float:
-        """Share of late requests at `UTILIZATION_MIN` or less."""
+    def late_at_ease(self) -> float:
+        """Share of late requests at `UTILIZATION_MIN` or less, which no replica helps."""
         ease = sum(load <= UTILIZATION_MIN for load in LOADS)
         return sum(self.late[:ease]) / (sum(self.minutes[:ease]) + PRIOR_MINUTES)
 

@@ -66,6 +66,7 @@ class Plans:
                 now_seconds=looked_at,
                 answer_seconds_max=self._answer_seconds_max,
                 capacity=capacity,
+                late_anyway=live.engine.late_anyway(parameters.objective),
             )
             plan, after = self._shares.plan(
                 spec,

@@ -139,16 +139,17 @@ def test_an_engine_of_another_shape_is_learned_anew_within_an_hour() -> None:
 
 def test_an_engine_that_does_not_behave_so_is_said_and_not_believed() -> None:
     watched = stage()
+    watched.slots = 15.0
 
-    def without_rule(looks: int) -> None:
+    def without_rule(looks: int, *rates: float) -> None:
         for look in range(looks):
             watched.itl_factor = (0.4, 2.5, 1.0)[look % 3]
-            watched.look((1.0, 5.0)[look % 2])
+            watched.look(rates[look % len(rates)])
 
-    without_rule(480)
+    without_rule(480, 1.0, 5.0)
     assert watched.learner.estimate(FIGURES, OBJECTIVE) is None
-    watched.waiting = 500.0
-    without_rule(120)
+    watched.waiting = 500.0  # at 5 a second also 15 run, at each of the three paces
+    without_rule(120, 1.0, 1.0, 5.0, 5.0)
     assert "off what load explains" in estimate(watched).evidence
 
 
@@ -185,6 +186,16 @@ def test_late_first_tokens_near_the_limit_lower_the_planned_utilization() -> Non
     assert requests_per_second(estimate(uneven).capacity) < requests_per_second(
         estimate(calm).capacity
     )
+
+
+def test_prompts_that_wait_a_moment_show_no_full_load_in_time() -> None:
+    watched = stage()
+    watched.minutes(600, 3.0, 3.5)
+    before = watched.learner.tail.utilization(0.99)
+    watched.waiting = 10.0
+    watched.minutes(65, 1.0)
+
+    assert watched.learner.tail.utilization(0.99) == pytest.approx(before)
 
 
 def test_late_first_tokens_of_a_queue_say_nothing_of_replicas_that_drain_it() -> None:
@@ -270,6 +281,33 @@ def test_slots_are_what_ran_while_others_waited_in_spite_of_a_good_pace() -> Non
     assert estimate(watched).capacity.requests == pytest.approx(20.0)
 
 
+def test_prompts_that_wait_a_moment_at_little_load_show_no_slots() -> None:
+    watched = stage()
+    watched.minutes(24 * 60, 5.0)  # ITL 38 ms: 38 running
+    before = estimate(watched).capacity.requests
+    watched.waiting = 5.0
+    watched.minutes(1, 0.4)  # 1.3 running
+
+    assert estimate(watched).capacity.requests == pytest.approx(before, rel=0.01)
+
+
+def test_one_look_with_a_queue_shows_no_slots() -> None:
+    watched = stage()
+    watched.waiting = 5.0
+    watched.look(0.4)
+
+    assert estimate(watched).capacity.requests == FIGURES.requests
+
+
+def test_slots_are_no_fewer_than_ever_ran_without_a_queue() -> None:
+    limits = EngineLimits()
+    limits.take_running(40.0, queued=False, paced=True, minutes=1.0)
+    limits.take_running(2.0, queued=True, paced=True, minutes=1.0)
+    limits.take_running(30.0, queued=False, paced=True, minutes=1.0)
+
+    assert limits.requests(64, at_limit=100) == 30
+
+
 def test_without_a_queue_slots_may_grow_a_quarter_beyond_what_ran() -> None:
     watched = stage(replace(FIGURES, requests=8))
     watched.minutes(30, 4.0)  # ITL 29.3 ms: 23.4 running
@@ -346,6 +384,19 @@ def test_a_decode_engine_learns_nothing_from_prompts_that_others_computed() -> N
     assert rate == pytest.approx(0.75 / (1e-4 + 1e-7 * 1100), rel=0.05)
 
 
+def test_what_the_transfer_of_the_cache_takes_lowers_no_capacity_of_a_decode_engine() -> None:
+    figures = given(9000, 4500)
+    figures = replace(figures, work=figures.work.of(Phase.DECODE))
+    decode = Stage(
+        learner=EngineLearner(objective=OBJECTIVE, given=figures, phase=Phase.DECODE),
+        engine=Engine(per_prompt_token=0.0),
+        ttft_late=0.5,
+    )
+    decode.minutes(120, 9.0, 13.0)
+
+    assert sum(decode.learner.tail.late) == pytest.approx(0, abs=0.5)
+
+
 def test_a_prefill_engine_is_learned_from_what_it_serves_while_a_queue_stands() -> None:
     figures = given(9000, 4500)
     figures = replace(figures, work=figures.work.of(Phase.PREFILL))
@@ -361,3 +412,15 @@ def test_a_prefill_engine_is_learned_from_what_it_serves_while_a_queue_stands() 
     assert 1 / made.capacity.work.prompt == pytest.approx(6000, rel=0.05)
     assert made.capacity.work.generated == 0
     assert "prefill has no time between tokens" in made.evidence
+
+
+def test_prompts_that_wait_a_moment_lower_no_capacity_of_a_prefill_engine() -> None:
+    figures = given(9000, 4500)
+    figures = replace(figures, work=figures.work.of(Phase.PREFILL))
+    learner = EngineLearner(objective=OBJECTIVE, given=figures, phase=Phase.PREFILL)
+    prefill = Stage(learner=learner, engine=Engine())
+    prefill.minutes(10, 6.0)
+    prefill.waiting = 5.0
+    prefill.minutes(60, 0.6)
+
+    assert learner.estimate(figures, OBJECTIVE) is None

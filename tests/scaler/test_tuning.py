@@ -52,6 +52,11 @@ def test_shadows_choose_nothing_where_the_trigger_does_not_want_it(
     assert not tuning.corrects
 
 
+def test_late_requests_correct_no_plan_that_is_only_shown() -> None:
+    assert not parameters(mode="advise").tuning.corrects
+    assert parameters(mode="advise", tuning="shadows").tuning.chooses
+
+
 def test_another_tuning_is_refused_with_what_is_allowed() -> None:
     with pytest.raises(MetadataError, match="'tuning' has the value 'auto': it takes corrected, s"):
         parameters(tuning="auto")

@@ -7,9 +7,9 @@ cheapest that kept it on average is taken; where none does, a safer one. One cha
 workload so much cheaper or dearer, and no more. Where the model is off, the setting stays.
 
 Within a day a correction makes the setting safer by the measured late share, whatever the model
-says (adaptive conformal inference, Gibbs and Candès 2021). Its lower bound is what one day without
-a late request earns: the objective is a share of all requests, so a burst after a good day need not
-be paid for.
+says (adaptive conformal inference, Gibbs and Candès 2021), where more replicas could help. Its
+lower bound is what one day without a late request earns: the objective is a share of all requests,
+so a burst after a good day need not be paid for.
 """
 
 import math

@@ -5,9 +5,10 @@ from statistics import NormalDist
 
 from scaler.decision.demand import Demand
 from scaler.decision.need import Dimension, shares
-from scaler.decision.parameters import PlanParameters
+from scaler.decision.parameters import PART_OF_MODEL, PlanParameters
 from scaler.decision.plan import ReplicaPlan
 from scaler.signals import Observation, Signal
+from scaler.trigger import Phase
 
 _DRAIN_SECONDS_MAX = 300.0
 _PACES_SPREAD = 0.12
@@ -37,6 +38,11 @@ class ShadowedLook:
     """Real replicas, those that start included."""
     planned: int
     late: float | None
+    late_anyway: float = 0.0
+    """Of `late`, what is late with any number of replicas."""
+    can_grow: bool = True
+    """Whether more replicas could come: not where all serve that there may be, nor while none of
+    those ordered comes."""
 
     @property
     def load(self) -> float:
@@ -44,9 +50,20 @@ class ShadowedLook:
 
 
 def look_of(
-    observation: Observation, demand: Demand, plan: ReplicaPlan, parameters: PlanParameters
+    observation: Observation,
+    demand: Demand,
+    plan: ReplicaPlan,
+    parameters: PlanParameters,
+    *,
+    late_anyway: float = 0.0,
+    none_comes: bool = False,
 ) -> ShadowedLook | None:
-    """The look for shadows; None where its load is not measured in full."""
+    """The look for shadows; None where its load is not measured in full.
+
+    Args:
+        late_anyway: share of requests that is late with any number of replicas.
+        none_comes: whether orders are stuck, and none came since.
+    """
     found = shares(demand, observation, parameters.capacity)
     running = observation.value(Signal.RUNNING)
     if plan.partly_measured or Dimension.WORK not in found or running is None:
@@ -70,7 +87,18 @@ def look_of(
         paid=None if ready is None else max(ready, ordered),
         planned=plan.planned,
         late=late_share(observation, parameters),
+        late_anyway=late_anyway,
+        can_grow=not none_comes and not _is_at_most(ready, parameters),
     )
+
+
+def _is_at_most(ready: float | None, parameters: PlanParameters) -> bool:
+    """Whether all replicas serve that there may be.
+
+    A variant's own maximum is its part of the model, which may grow.
+    """
+    part = parameters.replicas_max_name == PART_OF_MODEL
+    return not part and ready is not None and ready >= parameters.replicas_max
 
 
 def late_share(observation: Observation, parameters: PlanParameters) -> float | None:
@@ -79,18 +107,25 @@ def late_share(observation: Observation, parameters: PlanParameters) -> float | 
     By the engine's histograms where they are read. A histogram of the time between tokens counts
     tokens, not requests: a prompt makes single gaps long at any load. So its mean counts, and the
     paces of the requests lie around it. Without histograms the queue decides: its last request is
-    late if it waits for longer than the first token may take.
+    late if it waits for longer than the first token may take. Of a decode engine the pace alone
+    counts: its time to the first token has the transfer of the cache in it.
     """
     objective = parameters.objective
-    ttft = observation.latencies.get(Signal.TTFT)
-    late = None if ttft is None else ttft.share_above(objective.ttft_seconds)
-    if late is None:
-        return _by_queue(observation, objective.ttft_seconds)
     itl = observation.latencies.get(Signal.ITL)
     mean = None if itl is None else itl.mean_seconds
-    if mean is None:
-        return late
-    return max(late, NormalDist().cdf((mean / objective.itl_seconds - 1) / _PACES_SPREAD))
+    pace = None if mean is None else _late_by_pace(mean / objective.itl_seconds)
+    ttft = observation.latencies.get(Signal.TTFT)
+    first = None if ttft is None else ttft.share_above(objective.ttft_seconds)
+    if parameters.phase is Phase.DECODE:
+        first = pace
+    if first is None:
+        return _by_queue(observation, objective.ttft_seconds)
+    return first if pace is None else max(first, pace)
+
+
+def _late_by_pace(mean: float) -> float:
+    """The share of requests beyond the limit, from their mean over it."""
+    return NormalDist().cdf((mean - 1) / _PACES_SPREAD)
 
 
 def _by_queue(observation: Observation, ttft_seconds: float) -> float | None:

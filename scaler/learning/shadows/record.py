@@ -64,7 +64,11 @@ class OpenMinute:
     ready: float | None = 0.0
     planned: float = 0.0
     late: float = 0.0
+    late_anyway: float = 0.0
+    """Of the newest look."""
     late_looks: int = 0
+    can_grow: bool = True
+    """Whether each look has it that more replicas could come."""
     requests: float | None = None
     residence_seconds: float = 0.0
 
@@ -77,7 +81,9 @@ class OpenMinute:
             ready=None if self.ready is None or look.ready is None else self.ready + look.ready,
             planned=self.planned + look.planned,
             late=self.late + (look.late or 0.0),
+            late_anyway=look.late_anyway,
             late_looks=self.late_looks + (look.late is not None),
+            can_grow=self.can_grow and look.can_grow,
             requests=self.requests if look.requests is None else look.requests,
             residence_seconds=look.residence_seconds,
         )
@@ -222,15 +228,17 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
         ),
     )
     correction = min(shadows.correction, 0.0) if renewed else shadows.correction
-    if measured is not None:
+    # Of an advised plan nothing is late.
+    if measured is not None and parameters.tuning.corrects:
         mean = books.load_mean
         weight = min(load / mean, _WEIGHT_MAX) if mean > 0 else 0.0
         price = parameters.tuning.late_minute_cost_max
+        most = correction_max(arrays.settings[choice.place], price)
         correction = correction_after(
             correction,
-            measured,
+            max(measured - minute.late_anyway, 0.0),
             objective.attainment,
-            most=correction_max(arrays.settings[choice.place], price),
+            most=most if minute.can_grow else min(most, correction),
             weight=weight,
         )
     return replace(

@@ -1,11 +1,13 @@
 """What is late, from a look."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from scaler.learning.shadows.look import late_share
 from scaler.signals import LatencyCounts, Observation, Signal, Value
+from scaler.trigger import Phase
 from tests.scaler.fakes import PARAMETERS
 
 
@@ -55,5 +57,24 @@ def test_late_is_by_latency_where_it_is_counted_else_by_the_queue(
     observation: Observation, late: float | None
 ) -> None:
     assert late_share(observation, PARAMETERS) == (
+        late if late is None else pytest.approx(late, abs=1e-4)
+    )
+
+
+@pytest.mark.parametrize(
+    ("observation", "late"),
+    [
+        pytest.param(observed(ttft=(0, 100), itl_mean=0.04), 0.0027, id="slow-transfers"),
+        pytest.param(observed(ttft=(100, 0), itl_mean=0.06), 0.5, id="pace-of-half-too-slow"),
+        pytest.param(observed(ttft=(0, 100), waiting=50, requests=20), 1.0, id="long-queue"),
+        pytest.param(observed(ttft=(0, 100), waiting=30, requests=20), 0.0, id="short-queue"),
+        pytest.param(observed(ttft=(0, 100)), None, id="nothing-measured"),
+    ],
+)
+def test_of_a_decode_engine_the_pace_counts_and_no_transfer_of_the_cache(
+    observation: Observation, late: float | None
+) -> None:
+    decode = replace(PARAMETERS, phase=Phase.DECODE)
+    assert late_share(observation, decode) == (
         late if late is None else pytest.approx(late, abs=1e-4)
     )
