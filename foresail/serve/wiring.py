@@ -61,7 +61,7 @@ class Sources:
     threads: int
     """Of each Prometheus."""
     refused_time: RefusedTime = field(default_factory=RefusedTime)
-    """Of all of Prometheus."""
+    """Of all of Prometheus, and of pods' pages."""
     _forecasters: SharedForecasters = field(default_factory=SharedForecasters)
     _by_address: dict[tuple[str | None, str], PrometheusSource] = field(default_factory=dict)
     """Of triggers' namespace and `serverAddress`, as long as a feed reads them."""
@@ -222,7 +222,7 @@ def _source(
         config = _prometheus(settings.name, settings.prometheus, threads)
         return PrometheusSource(config, refused_time)
     if settings.scrape is not None:
-        return ScrapeSource(_scrape(settings.name, settings.scrape))
+        return ScrapeSource(_scrape(settings.name, settings.scrape), refused_time)
     if settings.otlp is not None:
         return _otlp(settings.name, settings.otlp, presets)
     raise SourceMisconfiguredError(f"source {settings.name!r} has no kind, such as prometheus")

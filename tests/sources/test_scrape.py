@@ -22,9 +22,12 @@ from scaler.signals import Absent, Feed, Signal, Stale, Value
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
 from scaler.sources.pods import PodTargets
+from scaler.sources.refused_time import RefusedTime
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import DiscoveredTargets, Discovery, DnsTargets, StaticTargets
+from scaler.sources.text_format import PageLines
 from tests.contracts.certificates import Authority
+from tests.cpu_time import cpu_seconds
 from tests.sources.pages import samples_on
 
 # Sockets take real time.
@@ -337,6 +340,45 @@ async def test_a_page_that_no_engine_writes_is_not_parsed(
     with pytest.raises(SourceUnavailableError, match=why):
         await feed_of(targets, samples_max=100).observe(now_seconds=100)
     assert limits_exceeded() == {Limit.PAGE_SERIES if "series" in why else Limit.PAGE_LINE}
+
+
+def test_a_page_of_line_ends_costs_the_loop_less_than_looking_at_each_line() -> None:
+    page = b"\n" * 2**19
+
+    def picked() -> None:
+        lines = PageLines(VLLM.spelled, bytes_max=2**20, lines_max=1)
+        lines.add(page)
+        assert lines.end() == []
+
+    assert cpu_seconds(picked) < cpu_seconds(
+        lambda: [line.find(b"{") for line in page.split(b"\n")]
+    )
+
+
+async def test_a_namespace_of_long_pages_is_asked_for_later_and_others_are_now(
+    serve: Serve, pods: list[Pod], limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    async def long(_: web.Request) -> web.Response:
+        return web.Response(text="\n" * 2 * 2**20)
+
+    targets = StaticTargets(f"http://127.0.0.1:{await serve(long)}/metrics")
+    hostile, good = (
+        ScrapeSource(
+            ScrapeConfig(name="pods", discovery=discovery, timeout_seconds=60), refused_time
+        )
+        for refused_time in [RefusedTime(burst_seconds=0.0)]
+        for discovery in (targets, StaticTargets(url(pods[0])))
+    )
+    _ = await hostile.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
+    with pytest.raises(SourceUnavailableError, match="pages of namespace 'llm' were too long"):
+        await good.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
+    other = Scope(model="m", namespace="other")
+    observation = await good.feed(preset=VLLM, scope=other).observe(now_seconds=100)
+    for source in (hostile, good):
+        await source.close()
+
+    assert observation.value(Signal.RUNNING) == 3
+    assert limits_exceeded() == {Limit.REFUSED_TIME}
 
 
 def series(count: int) -> str:
