@@ -113,11 +113,11 @@ class Transport(BaseAdapter):
     def _reading(self, read: Read) -> Iterator[None]:
         """Give back at its end what the read holds, and count what it took if it was in vain."""
         _ = CURRENT_READ.set(read)
-        begun, in_vain = time.thread_time(), False
+        begun = time.thread_time()
         try:
             yield
         except Exception:
-            in_vain = read.is_oversized or read.held_bytes > LARGE_BYTES
+            read.has_failed = True
             raise
         finally:
             with self._held_lock:
@@ -125,7 +125,7 @@ class Transport(BaseAdapter):
             if read.shared_bytes:
                 HELD.give_back(self._owner, read.shared_bytes)
             read.end_turn()
-            if in_vain:
+            if read.is_oversized or (read.has_failed and read.held_bytes > LARGE_BYTES):
                 spent, now = time.thread_time() - begun, read.loop.time()
                 self._refused_time.add(read.namespace, spent, read.received_bytes, now_seconds=now)
 
