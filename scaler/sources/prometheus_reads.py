@@ -2,13 +2,14 @@
 
 Everything that blocks or computes (the request, the JSON, the reading) runs in a few threads of the
 source. It does not run in asyncio's threads, which a hanging Prometheus would block for all.
+Sources that share their slots share their threads.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from prometheus_api_client import PrometheusConnect
 from pydantic import TypeAdapter
@@ -35,12 +36,18 @@ _Answer = TypeVar("_Answer")
 class PrometheusReads:
     """The questions to one Prometheus, which share its connections and threads."""
 
-    def __init__(self, config: PrometheusConfig, refused_time: RefusedTime) -> None:
+    def __init__(
+        self,
+        config: PrometheusConfig,
+        refused_time: RefusedTime,
+        threads: ThreadPoolExecutor | None,
+    ) -> None:
         """Ask nothing yet.
 
         Args:
             config: where it is, and how it is asked.
             refused_time: shared by the sources of a process.
+            threads: shared with other sources, and not closed here; None = its own.
         """
         self.config = config
         self._refused_time = refused_time
@@ -63,11 +70,17 @@ class PrometheusReads:
             retry=Retry(total=0, redirect=False),
             method="POST",
         )
-        self._threads = ThreadPoolExecutor(config.concurrency, f"source-{config.name}")
+        self._has_own_threads = threads is None
+        self._threads = threads or ThreadPoolExecutor(config.concurrency, f"source-{config.name}")
+        self._work: set[Future[Any]] = set()
+        """In a thread, or waiting for one."""
         self._pause = Pause()
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for future in self._work:
+            _ = future.cancel()  # of those that run it ends nothing
+        if self._has_own_threads:
+            self._threads.shutdown(wait=False)
         await self._transport.end()
         self._session.close()
 
@@ -84,8 +97,13 @@ class PrometheusReads:
         limit = loop.time() + self.config.timeout_seconds
         work = self._transport.bound(work, loop, limit + _CLOSING_SECONDS, namespace)
         try:
+            future = self._threads.submit(work)
+        except RuntimeError as error:
+            raise self._is_closed() from error
+        self._work.add(future)
+        try:
             async with asyncio.timeout_at(limit):
-                answer = await loop.run_in_executor(self._threads, work)
+                answer = await asyncio.wrap_future(future)
         except AskedTooOftenError as error:
             self._pause.begin(loop.time(), error.wait_seconds)
             raise
@@ -100,6 +118,9 @@ class PrometheusReads:
                 f"source {self.config.name!r} at {self.config.url}: no answer within "
                 f"{self.config.timeout_seconds:g} s"
             ) from error
+        finally:
+            self._work.discard(future)
+            del future  # it holds the error, whose traceback holds the answer
         self._pause.end()
         return answer
 
