@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from zlib import crc32
 
@@ -42,6 +41,7 @@ from scaler.sources.preset import Preset
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.prometheus_feed import PrometheusFeed
+from scaler.sources.read_threads import ReadThreads
 from scaler.sources.reading import Limits
 from scaler.sources.refused_time import RefusedTime
 from scaler.sources.requesters import FeedOfRequesters
@@ -66,7 +66,7 @@ class Sources:
     _forecasters: SharedForecasters = field(default_factory=SharedForecasters)
     _by_address: dict[tuple[str | None, str], PrometheusSource] = field(default_factory=dict)
     """Of triggers' namespace and `serverAddress`, as long as a feed reads them."""
-    _threads_of_addresses: dict[str | None, ThreadPoolExecutor] = field(default_factory=dict)
+    _threads_of_addresses: dict[str | None, ReadThreads] = field(default_factory=dict)
     """Of each such namespace: its addresses share their slots, and so their threads."""
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -177,7 +177,7 @@ class Sources:
         if all(one != namespace for one, _ in self._by_address):
             threads = self._threads_of_addresses.pop(namespace, None)
             if threads is not None:  # else the last but one is closed later than the last
-                threads.shutdown(wait=False)
+                await threads.close()
 
     def _gateway(self, trigger_spec: TriggerSpec, scope: Scope) -> Feed:
         preset = self.presets[str(trigger_spec.gateway)].without_buckets()
@@ -210,7 +210,7 @@ class Sources:
         source = self._by_address.get((namespace, address))
         threads = self._threads_of_addresses.get(namespace)
         if threads is None:
-            threads = ThreadPoolExecutor(self.threads, _addresses_of(namespace))
+            threads = ReadThreads(self.threads, _addresses_of(namespace))
         if source is None:
             settings = PrometheusSettings(url=AnyHttpUrl(address))
             config = _prometheus(address, settings, self.threads)

@@ -8,7 +8,6 @@ as it does for a scraped page.
 Feeds that differ only in the model are read by one query (`scaler.sources.prometheus_feed`).
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakValueDictionary
 
 from scaler.scope import Scope
@@ -17,6 +16,7 @@ from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.prometheus_feed import PrometheusFeed, PrometheusGroup
 from scaler.sources.prometheus_reads import PrometheusReads
 from scaler.sources.prometheus_selection import Selection
+from scaler.sources.read_threads import ReadThreads
 from scaler.sources.refused_time import RefusedTime
 
 
@@ -27,7 +27,7 @@ class PrometheusSource(PrometheusReads):
         self,
         config: PrometheusConfig,
         refused_time: RefusedTime | None = None,
-        threads: ThreadPoolExecutor | None = None,
+        threads: ReadThreads | None = None,
     ) -> None:
         """Make a source that reads nothing yet.
 

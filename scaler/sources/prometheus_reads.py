@@ -7,7 +7,7 @@ Sources that share their slots share their threads.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -24,6 +24,7 @@ from scaler.sources.prometheus_answer import series_of_answer
 from scaler.sources.prometheus_config import PrometheusConfig, auth_of
 from scaler.sources.prometheus_session import PrometheusSession, translated
 from scaler.sources.prometheus_transport import Transport
+from scaler.sources.read_threads import ReadThreads
 from scaler.sources.refused_time import RefusedTime
 from scaler.sources.series import SampledSeries
 
@@ -40,7 +41,7 @@ class PrometheusReads:
         self,
         config: PrometheusConfig,
         refused_time: RefusedTime,
-        threads: ThreadPoolExecutor | None,
+        threads: ReadThreads | None,
     ) -> None:
         """Ask nothing yet.
 
@@ -51,12 +52,15 @@ class PrometheusReads:
         """
         self.config = config
         self._refused_time = refused_time
+        self._has_own_threads = threads is None
+        self._threads = threads or ReadThreads(config.concurrency, config.name)
         url = checked_url(config.url).rstrip("/")
         self._transport = Transport(
             config.tls,
             body_bytes_max=config.body_bytes_max,
             owner=config.owner or config.name,
             refused_time=self._refused_time,
+            names=self._threads.names,
         )
         self._session = PrometheusSession(
             self._transport,
@@ -70,8 +74,6 @@ class PrometheusReads:
             retry=Retry(total=0, redirect=False),
             method="POST",
         )
-        self._has_own_threads = threads is None
-        self._threads = threads or ThreadPoolExecutor(config.concurrency, f"source-{config.name}")
         self._work: set[Future[Any]] = set()
         """In a thread, or waiting for one."""
         self._pause = Pause()
@@ -79,10 +81,10 @@ class PrometheusReads:
     async def close(self) -> None:
         for future in self._work:
             _ = future.cancel()  # of those that run it ends nothing
-        if self._has_own_threads:
-            self._threads.shutdown(wait=False)
         await self._transport.end()
         self._session.close()
+        if self._has_own_threads:
+            await self._threads.close()
 
     async def run(self, work: Callable[[], _Answer], namespace: str | None = None) -> _Answer:
         """Do blocking work for a namespace in one of the source's threads, within its time limit.
@@ -97,7 +99,7 @@ class PrometheusReads:
         limit = loop.time() + self.config.timeout_seconds
         work = self._transport.bound(work, loop, limit + _CLOSING_SECONDS, namespace)
         try:
-            future = self._threads.submit(work)
+            future = self._threads.reads.submit(work)
         except RuntimeError as error:
             raise self._is_closed() from error
         self._work.add(future)

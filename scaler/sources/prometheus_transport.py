@@ -30,6 +30,7 @@ from scaler.limits import Limit, exceeded
 from scaler.sources.access import Tls
 from scaler.sources.connections import CHUNK_BYTES, Connections
 from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
+from scaler.sources.names import Names
 from scaler.sources.packing import ENCODING, unpacked
 from scaler.sources.prometheus_response import (
     CURRENT_READ,
@@ -51,10 +52,16 @@ class Transport(BaseAdapter):
     """Sends the requests of one source's threads, over the loop that started their work."""
 
     def __init__(
-        self, tls: Tls, *, body_bytes_max: int, owner: str, refused_time: RefusedTime
+        self,
+        tls: Tls,
+        *,
+        body_bytes_max: int,
+        owner: str,
+        refused_time: RefusedTime,
+        names: Names | None = None,
     ) -> None:
         super().__init__()
-        self._connections = Connections(tls)
+        self._connections = Connections(tls, owner=owner, names=names)
         self._body_bytes_max = body_bytes_max
         self._owner = owner
         self._refused_time = refused_time

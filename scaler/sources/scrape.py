@@ -82,7 +82,9 @@ class ScrapeSource:
         """
         self.config = config
         self._refused_time = RefusedTime() if refused_time is None else refused_time
-        self._connections = Connections(config.tls, server_name=config.tls_server_name)
+        self._connections = Connections(
+            config.tls, owner=config.name, server_name=config.tls_server_name
+        )
         self.looks = LookThreads(config.threads, prefix="pages", source=config.name)
 
     def feed(self, *, preset: Preset, scope: Scope) -> Feed:

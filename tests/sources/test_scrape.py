@@ -5,6 +5,7 @@ import gzip
 import itertools
 import socket
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -431,16 +432,20 @@ async def test_a_triggers_label_chooses_series_of_a_fixed_page(
 
 
 async def test_feeds_share_one_look_up_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop, asked = asyncio.get_running_loop(), []
+    all_ask, asked = threading.Event(), []
 
-    async def looked_up(host: str, port: int, **_: object) -> list[object]:
+    def looked_up(host: str, port: int, **_: object) -> list[object]:
         asked.append(host)
-        await asyncio.sleep(0.05)
+        assert all_ask.wait(600)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    monkeypatch.setattr(loop, "getaddrinfo", looked_up)
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
     targets = DnsTargets(host="engines", port=8000)
-    found = await asyncio.gather(*(targets.find(SCOPE) for _ in range(64)))
+    finding = [asyncio.create_task(targets.find(SCOPE)) for _ in range(64)]
+    await asyncio.sleep(0)  # each has begun
+    all_ask.set()
+    found = await asyncio.gather(*finding)
+    await targets.close()
     assert {one.targets[0].url for one in found} == {"http://127.0.0.1:8000/metrics"}
     assert asked == ["engines"]
 
