@@ -114,8 +114,8 @@ class Board:
         """Make an object known that KEDA asked another process about.
 
         It keeps the outcome of that process until there is a newer one. An object that is already
-        known here keeps its own outcome; on a full board the new object stays unknown, and a trigger
-        that was asked about before all that its object may have does too.
+        known here keeps its own outcome; on a full board the new object stays unknown. So does a
+        trigger that was asked about before all that its object may have.
         """
         entry = self._entries.get(reference)
         if entry is None:
