@@ -7,7 +7,7 @@ The source is unavailable only if no target answers.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -134,7 +134,7 @@ class ScrapeSource:
         self, target: Target, names: Collection[str], namespace: str | None
     ) -> list[str]:
         config = self.config
-        headers = {**_ACCEPT, **authorization(config.bearer_token_file, config.basic)}
+        headers = {**_ACCEPT, **await self._authorization()}
         async with self._connections.request("GET", target.url, headers=headers) as response:
             if response.status in _REFUSED:
                 raise SourceMisconfiguredError(
@@ -164,6 +164,13 @@ class ScrapeSource:
                     now = asyncio.get_running_loop().time()
                     self._refused_time.add(namespace, seconds, page.received_bytes, now_seconds=now)
             return page.end()
+
+    async def _authorization(self) -> Mapping[str, str]:
+        """The header, from the secrets as they are now; a thread reads them."""
+        token_file, basic = self.config.bearer_token_file, self.config.basic
+        if token_file is None and basic is None:
+            return {}
+        return await asyncio.to_thread(authorization, token_file, basic)
 
 
 class _ScrapeFeed:

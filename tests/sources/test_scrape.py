@@ -471,6 +471,27 @@ async def test_credentials_come_from_files_as_they_are_now(
         await feed.observe(now_seconds=130)
 
 
+async def test_the_loop_reads_no_file_of_a_secret(
+    pods: list[Pod],
+    feed_of: Callable[..., Feed],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token, readers, read_text = tmp_path / "token", [], Path.read_text
+    token.write_text("one\n")
+
+    def noted(path: Path, encoding: str) -> str:
+        readers.append(threading.current_thread())
+        return read_text(path, encoding=encoding)
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    await feed_of(StaticTargets(url(pods[0])), bearer_token_file=token).observe(now_seconds=100)
+
+    assert pods[0].requests[0].headers["Authorization"] == "Bearer one"
+    assert readers
+    assert threading.current_thread() not in readers
+
+
 async def test_there_is_no_past(pods: list[Pod], feed_of: Callable[..., Feed]) -> None:
     feed = feed_of(StaticTargets(url(pods[0])))
     assert [o async for o in feed.history(start_seconds=0, end_seconds=1e9, step_seconds=60)] == []
