@@ -67,7 +67,7 @@ class Answering:
         self.handover = Handover(settings, self.board)
         lifetimes = StreamLifetimes(per_peer_max=limits.streams_per_connection_max)
         metrics = self._metrics = ServiceMetrics(self.registry)
-        self.expiry = CertificateExpiry(_certificates(settings), metrics, wall_clock)
+        self.expiry = CertificateExpiry(certificate_files(settings), metrics, wall_clock)
         service = ExternalScaler(
             self.board,
             metrics,
@@ -236,15 +236,27 @@ def _client_names(settings: Settings) -> frozenset[str] | None:
     return frozenset(names) or None
 
 
-def _certificates(settings: Settings) -> dict[str, Path]:
-    tls, metrics = settings.tls, settings.external_metrics
+def certificate_files(settings: Settings) -> dict[str, Path]:
+    """The certificates whose end is told, by the setting that names each.
+
+    The CAs of sources are not among them: a system's file holds authorities that ended long ago.
+    """
+    tls, metrics, plans = settings.tls, settings.external_metrics, settings.plans
     files: dict[str, Path | None] = {}
     if tls is not None:
         files |= {"tls.certificate": tls.certificate, "tls.clientCa": tls.client_ca}
     if metrics is not None:
         files["externalMetrics.certificate"] = metrics.certificate
         files["externalMetrics.frontProxyCa"] = metrics.front_proxy_ca
+    if plans is not None:
+        files["plans.clientCa"] = plans.client_ca
     for source in settings.sources:
+        if source.prometheus is not None:
+            setting = f"sources[{source.name}].prometheus.tls.certificate"
+            files[setting] = source.prometheus.tls.certificate
+        if source.scrape is not None and source.scrape.tls is not None:
+            setting = f"sources[{source.name}].scrape.tls.certificate"
+            files[setting] = source.scrape.tls.certificate
         if source.otlp is not None and source.otlp.tls is not None:
             group = f"sources[{source.name}].otlp.tls"
             files[f"{group}.certificate"] = source.otlp.tls.certificate

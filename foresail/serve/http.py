@@ -62,11 +62,13 @@ class FrontState:
 
 
 @dataclass(slots=True)
-class _MetricsPage:
+class MetricsPage:
     """The page of metrics, made in a thread and kept for a while."""
 
     body: bytes = b""
+    fresh_until_seconds: float = float("-inf")
     until_seconds: float = float("-inf")
+    """Later than that, where pages take more than their part of the time."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def current(
@@ -75,12 +77,13 @@ class _MetricsPage:
         """The page; where a new one is due, `begin` returns what makes it in a thread."""
         async with self.lock:
             begun = clock()
-            if begun < self.until_seconds:
-                exceeded(Limit.METRICS_PAGE)
-            else:
+            if begun >= self.until_seconds:
                 self.body = await asyncio.to_thread(begin())
                 took = clock() - begun
+                self.fresh_until_seconds = begun + kept_seconds
                 self.until_seconds = begun + max(kept_seconds, took / _SHARE_MAX)
+            elif begun >= self.fresh_until_seconds:  # before it, a second Prometheus is usual
+                exceeded(Limit.METRICS_PAGE)
             return self.body
 
 
@@ -106,7 +109,7 @@ class Pages:
     pace: RequestPace = field(default_factory=RequestPace)
     """Of requests about anything but health."""
     health_pace: RequestPace = field(default_factory=RequestPace)
-    _metrics_page: _MetricsPage = field(default_factory=_MetricsPage)
+    _metrics_page: MetricsPage = field(default_factory=MetricsPage)
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self.paced])

@@ -41,6 +41,7 @@ from scaler.sources.preset import Preset
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.prometheus_feed import PrometheusFeed
+from scaler.sources.read_threads import ReadThreads
 from scaler.sources.reading import Limits
 from scaler.sources.refused_time import RefusedTime
 from scaler.sources.requesters import FeedOfRequesters
@@ -61,10 +62,12 @@ class Sources:
     threads: int
     """Of each Prometheus."""
     refused_time: RefusedTime = field(default_factory=RefusedTime)
-    """Of all of Prometheus."""
+    """Of all of Prometheus, and of pods' pages."""
     _forecasters: SharedForecasters = field(default_factory=SharedForecasters)
     _by_address: dict[tuple[str | None, str], PrometheusSource] = field(default_factory=dict)
     """Of triggers' namespace and `serverAddress`, as long as a feed reads them."""
+    _threads_of_addresses: dict[str | None, ReadThreads] = field(default_factory=dict)
+    """Of each such namespace: its addresses share their slots, and so their threads."""
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
@@ -152,19 +155,29 @@ class Sources:
     def keep(self, in_use: Collection[FeedKey]) -> None:
         """Close the sources of all addresses that none of these feeds reads.
 
-        A tenant may edit an address without end, and each was a source with threads of its own.
+        A tenant may edit an address without end, and each was a source with connections of its own.
         """
         addresses = {(key.scope.namespace, key.address) for key in in_use}
         for of_namespace in [one for one in self._by_address if one not in addresses]:
             source = self._by_address.pop(of_namespace)
-            closing = asyncio.create_task(source.close(), name="close")
+            closing = asyncio.create_task(
+                self._close_address(of_namespace[0], source), name="close"
+            )
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
-        for source in (*self.by_name.values(), *self._by_address.values()):
+        for source in self.by_name.values():
             await source.close()
+        self.keep(())
         await asyncio.gather(*self._closing)
+
+    async def _close_address(self, namespace: str | None, source: PrometheusSource) -> None:
+        await source.close()
+        if all(one != namespace for one, _ in self._by_address):
+            threads = self._threads_of_addresses.pop(namespace, None)
+            if threads is not None:  # else the last but one is closed later than the last
+                await threads.close()
 
     def _gateway(self, trigger_spec: TriggerSpec, scope: Scope) -> Feed:
         preset = self.presets[str(trigger_spec.gateway)].without_buckets()
@@ -193,22 +206,26 @@ class Sources:
                 message = f"source {name!r} is not in the settings (known: {known})"
                 raise SourceMisconfiguredError(message)
             return named.feed(preset=preset, scope=scope)
-        source = self._by_address.get((scope.namespace, address))
+        namespace = scope.namespace
+        source = self._by_address.get((namespace, address))
+        threads = self._threads_of_addresses.get(namespace)
+        if threads is None:
+            threads = ReadThreads(self.threads, _addresses_of(namespace))
         if source is None:
             settings = PrometheusSettings(url=AnyHttpUrl(address))
             config = _prometheus(address, settings, self.threads)
             # All addresses of a namespace are one reader: each could be another of one tenant's.
-            source = PrometheusSource(
-                replace(config, owner=_addresses_of(scope.namespace)), self.refused_time
-            )
+            config = replace(config, owner=_addresses_of(namespace))
+            source = PrometheusSource(config, self.refused_time, threads)
         feed = source.feed(preset=preset, scope=scope)
         # Kept only now: the source of a refused trigger would never be closed.
-        self._by_address[scope.namespace, address] = source
+        self._by_address[namespace, address] = source
+        self._threads_of_addresses[namespace] = threads
         return feed
 
 
 def _addresses_of(namespace: str | None) -> str:
-    """What shares slots and memory: all addresses that the triggers of a namespace give."""
+    """What shares slots, threads and memory: all addresses that a namespace's triggers give."""
     return f"serverAddress of namespace {namespace}"
 
 
@@ -222,7 +239,7 @@ def _source(
         config = _prometheus(settings.name, settings.prometheus, threads)
         return PrometheusSource(config, refused_time)
     if settings.scrape is not None:
-        return ScrapeSource(_scrape(settings.name, settings.scrape))
+        return ScrapeSource(_scrape(settings.name, settings.scrape), refused_time)
     if settings.otlp is not None:
         return _otlp(settings.name, settings.otlp, presets)
     raise SourceMisconfiguredError(f"source {settings.name!r} has no kind, such as prometheus")

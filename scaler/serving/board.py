@@ -114,12 +114,21 @@ class Board:
         """Make an object known that KEDA asked another process about.
 
         It keeps the outcome of that process until there is a newer one. An object that is already
-        known here keeps its own outcome; on a full board the new object stays unknown.
+        known here keeps its own outcome; on a full board the new object stays unknown. So does a
+        trigger that was asked about before all that its object may have.
         """
         entry = self._entries.get(reference)
         if entry is None:
-            if self._is_full(reference.namespace) or self._is_silent(asked_at_seconds):
+            if self._is_silent(asked_at_seconds):
                 return
+            displaced = self._displaced_of_object(reference)
+            if displaced is None and self._is_full(reference.namespace):
+                return
+            if displaced is not None:
+                if displaced.asked_at_seconds >= asked_at_seconds:
+                    return
+                exceeded(Limit.OBJECT_TRIGGERS)
+                self._forget(displaced.reference)
             entry = self._begun(reference, asked_at_seconds)
             entry.adopted = True
             if timed is not None and entry.trigger_spec is not None:
@@ -249,11 +258,18 @@ class Board:
         Raises:
             BoardFullError: there are as many objects as the namespace, or all, may have.
         """
-        same = self._by_object.get((reference.namespace, reference.name), {})
-        if len(same) >= OF_OBJECT_MAX:
+        displaced = self._displaced_of_object(reference)
+        if displaced is not None:
             exceeded(Limit.OBJECT_TRIGGERS)
-            return min(same.values(), key=lambda entry: entry.asked_at_seconds)
+            return displaced
         return self._displaced_beside(reference.namespace, now) or self._displaced_of_all(now)
+
+    def _displaced_of_object(self, reference: Reference) -> Entry | None:
+        """Its trigger that was asked about longest ago, if it has as many as it may."""
+        same = self._by_object.get((reference.namespace, reference.name), {})
+        if len(same) < OF_OBJECT_MAX:
+            return None
+        return min(same.values(), key=lambda entry: entry.asked_at_seconds)
 
     def _displaced_beside(self, namespace: str, now: float) -> Entry | None:
         """One of the same namespace, if it has as many objects as it may."""

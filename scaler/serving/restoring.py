@@ -130,8 +130,9 @@ class Restorer:
             return True
         async with AsyncExitStack() as stack:
             with live.waiting():
-                slot = self._slots.of(live.source).restores.slot(live.asked_at_seconds)
-                await stack.enter_async_context(slot)
+                restores = self._slots.of(live.source).restores
+                namespace = live.key.scope.namespace
+                await stack.enter_async_context(restores.slot(namespace, live.asked_at_seconds))
                 await self._until_planned()
             return await self._read(live)
 

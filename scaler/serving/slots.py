@@ -91,34 +91,42 @@ class _Line:
 
 
 class NewestFirst:
-    """Slots that the newest of those waiting gets first, and of equally new ones the last to come.
+    """Slots that namespaces get in turn, and within one the newest of those waiting.
 
     A past is read in many seconds, and thousands may wait for it: the objects that KEDA asks about
-    come before those that it asked about yesterday.
+    come before those that it asked about yesterday. So the newest is first among namespaces whose
+    last turn is equally long ago, too, and of equally new ones the last to come.
     """
 
     def __init__(self, count: int) -> None:
         self._free = count
         self._waiting: list[_Waiting] = []
+        self._last_turns: dict[str | None, int] = {}
+        """Namespace → the number of its last turn, while any waits; else it could have the next one
+        again as soon as it has none that waits."""
+        self._turns = 0
 
     @asynccontextmanager
-    async def slot(self, asked_at: Callable[[], float]) -> AsyncIterator[None]:
+    async def slot(
+        self, namespace: str | None, asked_at: Callable[[], float]
+    ) -> AsyncIterator[None]:
         """Hold a slot.
 
         Args:
+            namespace: of the feed.
             asked_at: how new the waiting one is; called whenever a slot becomes free.
         """
         if self._free:
             self._free -= 1
+            self._note_turn(namespace)
         else:
-            await self._wait(asked_at)
+            await self._wait(_Waiting(namespace, asked_at))
         try:
             yield
         finally:
             self._give()
 
-    async def _wait(self, asked_at: Callable[[], float]) -> None:
-        waiting = _Waiting(asked_at)
+    async def _wait(self, waiting: "_Waiting") -> None:
         self._waiting.append(waiting)
         try:
             await waiting.given.wait()
@@ -132,14 +140,24 @@ class NewestFirst:
     def _give(self) -> None:
         if not self._waiting:
             self._free += 1
+            self._last_turns.clear()
             return
-        newest = max(reversed(self._waiting), key=lambda waiting: waiting.asked_at())
-        self._waiting.remove(newest)
-        newest.given.set()
+        following = min(reversed(self._waiting), key=self._place_of)
+        self._waiting.remove(following)
+        self._note_turn(following.namespace)
+        following.given.set()
+
+    def _place_of(self, waiting: "_Waiting") -> tuple[int, float]:
+        return self._last_turns.get(waiting.namespace, 0), -waiting.asked_at()
+
+    def _note_turn(self, namespace: str | None) -> None:
+        self._turns += 1
+        self._last_turns[namespace] = self._turns
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
+    namespace: str | None
     asked_at: Callable[[], float]
     given: asyncio.Event = field(default_factory=asyncio.Event)
 

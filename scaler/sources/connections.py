@@ -7,6 +7,7 @@ import aiohttp
 from yarl import URL
 
 from scaler.sources.access import Tls, TlsContexts
+from scaler.sources.names import Names
 
 CHUNK_BYTES: Final = 2**16
 """Part of a body read at once."""
@@ -15,7 +16,18 @@ CHUNK_BYTES: Final = 2**16
 class Connections:
     """Opened at the first request, in the event loop that makes it."""
 
-    def __init__(self, tls: Tls, *, server_name: str | None = None) -> None:
+    def __init__(
+        self, tls: Tls, *, owner: str, server_name: str | None = None, names: Names | None = None
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            owner: the source, for the names of threads.
+            server_name: in the servers' certificates; None = that of the address.
+            names: look up the servers' names, and are not closed here; None = its own.
+        """
+        self._has_own_names = names is None
+        self._names = names or Names(owner)
         self._tls = TlsContexts(tls)
         self._server_name = server_name
         self._session: aiohttp.ClientSession | None = None
@@ -38,7 +50,7 @@ class Connections:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # The callers set limits; a common one would let hung servers starve others.
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(limit=0, resolver=self._names),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # It would be done in the event loop, which has others to serve.
                 auto_decompress=False,
@@ -57,3 +69,5 @@ class Connections:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+        if self._has_own_names:
+            await self._names.close()

@@ -16,20 +16,27 @@ from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.prometheus_feed import PrometheusFeed, PrometheusGroup
 from scaler.sources.prometheus_reads import PrometheusReads
 from scaler.sources.prometheus_selection import Selection
+from scaler.sources.read_threads import ReadThreads
 from scaler.sources.refused_time import RefusedTime
 
 
 class PrometheusSource(PrometheusReads):
     """Feeds from one Prometheus, which share its connections and threads."""
 
-    def __init__(self, config: PrometheusConfig, refused_time: RefusedTime | None = None) -> None:
+    def __init__(
+        self,
+        config: PrometheusConfig,
+        refused_time: RefusedTime | None = None,
+        threads: ReadThreads | None = None,
+    ) -> None:
         """Make a source that reads nothing yet.
 
         Args:
             config: where it is, and how it is asked.
             refused_time: shared by the sources of a process; None = its own.
+            threads: shared with other sources, and not closed here; None = its own.
         """
-        super().__init__(config, RefusedTime() if refused_time is None else refused_time)
+        super().__init__(config, RefusedTime() if refused_time is None else refused_time, threads)
         self._groups: WeakValueDictionary[Selection, PrometheusGroup] = WeakValueDictionary()
 
     def feed(self, *, preset: Preset, scope: Scope) -> PrometheusFeed:

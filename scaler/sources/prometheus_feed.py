@@ -22,7 +22,7 @@ from scaler.sources.page import listed
 from scaler.sources.preset import Preset
 from scaler.sources.prometheus_past import read_past
 from scaler.sources.prometheus_reads import PrometheusReads
-from scaler.sources.prometheus_response import remarks
+from scaler.sources.prometheus_response import CURRENT_READ, remarks
 from scaler.sources.prometheus_selection import Selection
 from scaler.sources.prometheus_session import is_of_query
 from scaler.sources.reading import ObservationReader
@@ -182,6 +182,7 @@ class PrometheusGroup:
             except SourceError:
                 # A proxy may allow queries and deny look-ups; the answer itself can still be used.
                 self._hint = ""
+                CURRENT_READ.get().has_failed = True
             self._hint_until_seconds = now_seconds + _HINT_EVERY_SECONDS
         return self._hint
 

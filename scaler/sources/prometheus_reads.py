@@ -2,13 +2,14 @@
 
 Everything that blocks or computes (the request, the JSON, the reading) runs in a few threads of the
 source. It does not run in asyncio's threads, which a hanging Prometheus would block for all.
+Sources that share their slots share their threads.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from prometheus_api_client import PrometheusConnect
 from pydantic import TypeAdapter
@@ -23,6 +24,7 @@ from scaler.sources.prometheus_answer import series_of_answer
 from scaler.sources.prometheus_config import PrometheusConfig, auth_of
 from scaler.sources.prometheus_session import PrometheusSession, translated
 from scaler.sources.prometheus_transport import Transport
+from scaler.sources.read_threads import ReadThreads
 from scaler.sources.refused_time import RefusedTime
 from scaler.sources.series import SampledSeries
 
@@ -35,21 +37,30 @@ _Answer = TypeVar("_Answer")
 class PrometheusReads:
     """The questions to one Prometheus, which share its connections and threads."""
 
-    def __init__(self, config: PrometheusConfig, refused_time: RefusedTime) -> None:
+    def __init__(
+        self,
+        config: PrometheusConfig,
+        refused_time: RefusedTime,
+        threads: ReadThreads | None,
+    ) -> None:
         """Ask nothing yet.
 
         Args:
             config: where it is, and how it is asked.
             refused_time: shared by the sources of a process.
+            threads: shared with other sources, and not closed here; None = its own.
         """
         self.config = config
         self._refused_time = refused_time
+        self._has_own_threads = threads is None
+        self._threads = threads or ReadThreads(config.concurrency, config.name)
         url = checked_url(config.url).rstrip("/")
         self._transport = Transport(
             config.tls,
             body_bytes_max=config.body_bytes_max,
             owner=config.owner or config.name,
             refused_time=self._refused_time,
+            names=self._threads.names,
         )
         self._session = PrometheusSession(
             self._transport,
@@ -63,13 +74,17 @@ class PrometheusReads:
             retry=Retry(total=0, redirect=False),
             method="POST",
         )
-        self._threads = ThreadPoolExecutor(config.concurrency, f"source-{config.name}")
+        self._work: set[Future[Any]] = set()
+        """In a thread, or waiting for one."""
         self._pause = Pause()
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for future in self._work:
+            _ = future.cancel()  # of those that run it ends nothing
         await self._transport.end()
         self._session.close()
+        if self._has_own_threads:
+            await self._threads.close()
 
     async def run(self, work: Callable[[], _Answer], namespace: str | None = None) -> _Answer:
         """Do blocking work for a namespace in one of the source's threads, within its time limit.
@@ -84,8 +99,13 @@ class PrometheusReads:
         limit = loop.time() + self.config.timeout_seconds
         work = self._transport.bound(work, loop, limit + _CLOSING_SECONDS, namespace)
         try:
+            future = self._threads.reads.submit(work)
+        except RuntimeError as error:
+            raise self._is_closed() from error
+        self._work.add(future)
+        try:
             async with asyncio.timeout_at(limit):
-                answer = await loop.run_in_executor(self._threads, work)
+                answer = await asyncio.wrap_future(future)
         except AskedTooOftenError as error:
             self._pause.begin(loop.time(), error.wait_seconds)
             raise
@@ -100,6 +120,9 @@ class PrometheusReads:
                 f"source {self.config.name!r} at {self.config.url}: no answer within "
                 f"{self.config.timeout_seconds:g} s"
             ) from error
+        finally:
+            self._work.discard(future)
+            del future  # it holds the error, whose traceback holds the answer
         self._pause.end()
         return answer
 

@@ -48,6 +48,8 @@ class Read:
     """As they were sent."""
     is_oversized: bool = False
     """An answer of it was refused for its size."""
+    has_failed: bool = False
+    """It came to nothing, or a request of it did that the read does without."""
     held_bytes: int = 0
     """Of answers that came for it."""
     shared_bytes: int = 0

@@ -30,6 +30,7 @@ from scaler.limits import Limit, exceeded
 from scaler.sources.access import Tls
 from scaler.sources.connections import CHUNK_BYTES, Connections
 from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
+from scaler.sources.names import Names
 from scaler.sources.packing import ENCODING, unpacked
 from scaler.sources.prometheus_response import (
     CURRENT_READ,
@@ -51,10 +52,16 @@ class Transport(BaseAdapter):
     """Sends the requests of one source's threads, over the loop that started their work."""
 
     def __init__(
-        self, tls: Tls, *, body_bytes_max: int, owner: str, refused_time: RefusedTime
+        self,
+        tls: Tls,
+        *,
+        body_bytes_max: int,
+        owner: str,
+        refused_time: RefusedTime,
+        names: Names | None = None,
     ) -> None:
         super().__init__()
-        self._connections = Connections(tls)
+        self._connections = Connections(tls, owner=owner, names=names)
         self._body_bytes_max = body_bytes_max
         self._owner = owner
         self._refused_time = refused_time
@@ -117,11 +124,11 @@ class Transport(BaseAdapter):
     def _reading(self, read: Read) -> Iterator[None]:
         """Give back at its end what the read holds, and count what it took if it was in vain."""
         _ = CURRENT_READ.set(read)
-        begun, in_vain = time.thread_time(), False
+        begun = time.thread_time()
         try:
             yield
         except Exception:
-            in_vain = read.is_oversized or read.held_bytes > LARGE_BYTES
+            read.has_failed = True
             raise
         finally:
             with self._held_lock:
@@ -129,7 +136,7 @@ class Transport(BaseAdapter):
             if read.shared_bytes:
                 HELD.give_back(self._owner, read.shared_bytes)
             read.end_turn()
-            if in_vain:
+            if read.is_oversized or (read.has_failed and read.held_bytes > LARGE_BYTES):
                 spent, now = time.thread_time() - begun, read.loop.time()
                 self._refused_time.add(read.namespace, spent, read.received_bytes, now_seconds=now)
 

@@ -1,9 +1,10 @@
-"""Processor time spent in vain on large answers, by the namespace that they were read for.
+"""Processor time spent in vain on large answers and pages, by the namespace they were read for.
 
 A packed answer of 260 KB is unpacked to 64 MiB before it is refused, which takes as long as twenty
 common looks. A tenant can have hundreds of such looks, each of another trigger or address. So each
 namespace has a small part of a core for such answers; beyond it, its looks fail without a question.
 A large answer that was not read within its time, or could not be used, counts like a refused one.
+A pod's page counts from a length on that no engine writes, whatever is on it.
 """
 
 import threading

@@ -6,7 +6,8 @@ The source is unavailable only if no target answers.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+import time
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -24,6 +25,7 @@ from scaler.sources.look_threads import LookThreads, OneLook
 from scaler.sources.page import listed
 from scaler.sources.preset import Preset
 from scaler.sources.reading import Limits, ObservationReader
+from scaler.sources.refused_time import RefusedTime
 from scaler.sources.selector import check_namespace
 from scaler.sources.series import Sample
 from scaler.sources.targets import DiscoveredTargets, Discovery, Target
@@ -33,6 +35,8 @@ from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
 # time than it saves.
 _ACCEPT: Final = {"Accept": "text/plain;version=0.0.4", "Accept-Encoding": "identity"}
 _REFUSED: Final = frozenset({401, 403})
+_LONG_BYTES: Final = 2**20
+"""Of a page that an engine's exporter hardly writes: its namespace has little time for such."""
 _COMPUTING_SECONDS: Final = 2.0
 """For the samples of pages that came at the last moment."""
 
@@ -69,9 +73,18 @@ class ScrapeConfig:
 class ScrapeSource:
     """Feeds from pods' pages, which share connections."""
 
-    def __init__(self, config: ScrapeConfig) -> None:
+    def __init__(self, config: ScrapeConfig, refused_time: RefusedTime | None = None) -> None:
+        """Make a source that reads nothing yet.
+
+        Args:
+            config: where the pages are, and how they are asked for.
+            refused_time: shared by the sources of a process; None = its own.
+        """
         self.config = config
-        self._connections = Connections(config.tls, server_name=config.tls_server_name)
+        self._refused_time = RefusedTime() if refused_time is None else refused_time
+        self._connections = Connections(
+            config.tls, owner=config.name, server_name=config.tls_server_name
+        )
         self.looks = LookThreads(config.threads, prefix="pages", source=config.name)
 
     def feed(self, *, preset: Preset, scope: Scope) -> Feed:
@@ -89,10 +102,27 @@ class ScrapeSource:
         await self._connections.close()
         await self.config.discovery.close()
 
-    async def lines(self, target: Target, names: Collection[str]) -> list[str] | SourceError:
+    def refuse_oversized(self, namespace: str | None) -> None:
+        """Let no look begin of a namespace whose long pages took too much time.
+
+        Raises:
+            SourceUnavailableError: they did.
+        """
+        now = asyncio.get_running_loop().time()
+        left = self._refused_time.wait_seconds(namespace, now_seconds=now)
+        if left > 0:
+            exceeded(Limit.REFUSED_TIME)
+            raise SourceUnavailableError(
+                f"source {self.config.name!r}: pages of namespace {namespace!r} were too long, and "
+                f"took too much time; asked again in {left:.0f} s"
+            )
+
+    async def lines(
+        self, target: Target, names: Collection[str], namespace: str | None
+    ) -> list[str] | SourceError:
         """The lines of these series, or the failure, so that one dead pod does not end the read."""
         try:
-            return await self._fetched(target, names)
+            return await self._fetched(target, names, namespace)
         except SourceError as error:
             return error
         except aiohttp.ClientConnectorCertificateError as error:
@@ -100,9 +130,11 @@ class ScrapeSource:
         except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
             return SourceUnavailableError(f"{target.url}: {str(error) or type(error).__name__}")
 
-    async def _fetched(self, target: Target, names: Collection[str]) -> list[str]:
+    async def _fetched(
+        self, target: Target, names: Collection[str], namespace: str | None
+    ) -> list[str]:
         config = self.config
-        headers = {**_ACCEPT, **authorization(config.bearer_token_file, config.basic)}
+        headers = {**_ACCEPT, **await self._authorization()}
         async with self._connections.request("GET", target.url, headers=headers) as response:
             if response.status in _REFUSED:
                 raise SourceMisconfiguredError(
@@ -118,13 +150,27 @@ class ScrapeSource:
                     "what is before the engine send its page as it is"
                 )
             page = PageLines(names, bytes_max=config.body_bytes_max, lines_max=config.samples_max)
+            seconds = 0.0
             try:
                 async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                    begun = time.thread_time()
                     page.add(chunk)
+                    seconds += time.thread_time() - begun
             except PageTooLongError as error:
                 exceeded(error.limit)
                 raise SourceUnavailableError(f"{target.url}: {error}") from error
+            finally:
+                if page.received_bytes > _LONG_BYTES:
+                    now = asyncio.get_running_loop().time()
+                    self._refused_time.add(namespace, seconds, page.received_bytes, now_seconds=now)
             return page.end()
+
+    async def _authorization(self) -> Mapping[str, str]:
+        """The header, from the secrets as they are now; a thread reads them."""
+        token_file, basic = self.config.bearer_token_file, self.config.basic
+        if token_file is None and basic is None:
+            return {}
+        return await asyncio.to_thread(authorization, token_file, basic)
 
 
 class _ScrapeFeed:
@@ -140,6 +186,7 @@ class _ScrapeFeed:
 
     async def observe(self, *, now_seconds: float) -> Observation:
         name = self._source.config.name
+        self._source.refuse_oversized(self._scope.namespace)
         limit = asyncio.get_running_loop().time() + self._source.config.timeout_seconds
         try:
             async with asyncio.timeout_at(limit):
@@ -211,7 +258,9 @@ class _ScrapeFeed:
                 exceeded(Limit.PAGES_AT_ONCE)
             try:
                 async with asyncio.timeout_at(limit), self._slots:
-                    return await self._source.lines(target, self._preset.spelled)
+                    return await self._source.lines(
+                        target, self._preset.spelled, self._scope.namespace
+                    )
             except TimeoutError:
                 exceeded(Limit.READ_SECONDS)
                 return SourceUnavailableError(f"{target.url}: no answer {self._within}")

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from scaler.errors import SourceUnavailableError
 from scaler.scope import Scope
 from scaler.sources.access import checked_url
+from scaler.sources.names import Names
 from scaler.sources.selector import narrowing
 
 _NO_ADDRESS: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5)})
@@ -83,13 +84,14 @@ class DnsTargets:
     """The addresses behind a name: a headless Service resolves to its ready pods.
 
     One look-up at a time serves all feeds: each occupies a thread until the resolver gives up, and
-    there are few threads and hundreds of feeds.
+    there are few threads and hundreds of feeds. No other source waits for them.
     """
 
     host: str
     port: int
     path: str = "/metrics"
     scheme: str = "http"
+    _names: Names = field(default_factory=lambda: Names("pages"), init=False)
     _lookup: "asyncio.Task[DiscoveredTargets | SourceUnavailableError] | None" = field(
         default=None, init=False
     )
@@ -109,17 +111,17 @@ class DnsTargets:
     async def close(self) -> None:
         if self._lookup is not None:
             self._lookup.cancel()
+        await self._names.close()
 
     async def _look_up(self) -> DiscoveredTargets | SourceUnavailableError:
-        loop = asyncio.get_running_loop()
         try:
-            answers = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            answers = await self._names.look_up(self.host, self.port)
         except socket.gaierror as error:
             if error.errno in _NO_ADDRESS:
                 # A headless Service without a ready pod has no record either.
                 return DiscoveredTargets(targets=(), remarks=(f"{self.host} has no address",))
             return SourceUnavailableError(f"looking up {self.host}: {error.strerror}")
-        addresses = sorted({str(address[0]) for *_, address in answers})
+        addresses = sorted({answer["host"] for answer in answers})
         return DiscoveredTargets(targets=tuple(self._target(address) for address in addresses))
 
     def _target(self, address: str) -> Target:

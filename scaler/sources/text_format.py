@@ -1,6 +1,9 @@
 """A metrics page in Prometheus' text format, read as it arrives."""
 
+import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,15 +26,17 @@ class PageLines:
     """The lines of some series, picked out of a page as it arrives.
 
     A preset reads one line of eight. The others are neither kept nor parsed, so a page takes memory
-    only for the lines that are read.
+    only for the lines that are read. They are found by a pattern, because it is done in the event
+    loop: a page may have millions of lines, which Python would look at one by one.
     """
 
     def __init__(self, names: Collection[str], *, bytes_max: int, lines_max: int) -> None:
-        self._names = names
+        self._wanted = _wanted(frozenset(names))
         self._bytes_max = bytes_max
         self._lines_max = lines_max
-        self._bytes = 0
-        self._rest = b""
+        self._rest = b"\n"
+        """What was not looked through: a line's end, and the beginning of the next one."""
+        self.received_bytes = 0
         self._lines: list[str] = []
 
     def add(self, chunk: bytes) -> None:
@@ -41,15 +46,16 @@ class PageLines:
             PageTooLongError: the page or a line of it exceeds a limit.
             UnicodeDecodeError: a line is no text.
         """
-        self._bytes += len(chunk)
-        if self._bytes > self._bytes_max:
+        self.received_bytes += len(chunk)
+        if self.received_bytes > self._bytes_max:
             raise PageTooLongError(f"a page of over {self._bytes_max} bytes", Limit.PAGE_BYTES)
-        *whole, self._rest = (self._rest + chunk).split(b"\n")
-        if len(self._rest) > _LINE_BYTES_MAX:
+        text = self._rest + chunk
+        end = text.rfind(b"\n")
+        self._rest = text[end:]
+        if len(self._rest) > 1 + _LINE_BYTES_MAX:
             raise PageTooLongError(f"a line of over {_LINE_BYTES_MAX} bytes", Limit.PAGE_LINE)
-        for line in whole:
-            if _name_of(line) in self._names:
-                self._lines.append(line.decode())
+        for line in self._wanted.finditer(text, 0, end + 1):
+            self._lines.append(line[0][1:].decode())
         if len(self._lines) > self._lines_max:
             message = f"over {self._lines_max} series of the engine on one page"
             raise PageTooLongError(message, Limit.PAGE_SERIES)
@@ -79,8 +85,20 @@ def samples_of(
             )
 
 
-def _name_of(line: bytes) -> str:
-    brace = line.find(b"{")
-    name = line[:brace] if brace >= 0 else line.partition(b" ")[0]
-    # A preset reads ASCII names only.
-    return name.decode("ascii", errors="replace")
+@lru_cache(maxsize=64)
+def _wanted(names: frozenset[str]) -> re.Pattern[bytes]:
+    """Finds a line of one of these series after the end of the line before it."""
+    pattern = rf"\n{_any_of(names)}(?:\{{[^\n]*+| [^{{\n]*+)(?=\n)"
+    return re.compile(pattern.encode())
+
+
+def _any_of(names: Collection[str]) -> str:
+    """A pattern of these names that compares no character with more than one of them."""
+    rests: defaultdict[str, set[str]] = defaultdict(set)
+    for name in names:
+        rests[name[:1]].add(name[1:])
+    is_whole = rests.pop("", None) is not None
+    patterns = [re.escape(first) + _any_of(rests[first]) for first in sorted(rests)]
+    if is_whole:
+        return f"(?:{'|'.join(patterns)})?" if patterns else ""
+    return patterns[0] if len(patterns) == 1 else f"(?:{'|'.join(patterns)})"

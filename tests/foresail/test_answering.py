@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from foresail.serve.answering import SILENT_SECONDS_MAX, Answering
+from foresail.serve.answering import SILENT_SECONDS_MAX, Answering, certificate_files
 from foresail.serve.link import Alive, Asked, Known, Message, Published
 from foresail.settings.file import Settings
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
@@ -52,6 +52,50 @@ async def exchanged(link: PlannerLink) -> tuple[Answering, float]:
     begun = loop.time()
     await front.exchange(link)
     return front, loop.time() - begun
+
+
+def test_the_end_of_every_certificate_that_the_settings_name_is_told() -> None:
+    pair = {"certificate": "/tls.crt", "key": "/tls.key"}
+    of_sources = {
+        kind: pair | {"certificate": f"/{kind}.crt"} for kind in ("prometheus", "scrape", "otlp")
+    }
+    settings = Settings.model_validate(
+        {
+            "tls": pair | {"clientCa": "/keda.crt"},
+            "plans": {
+                "clientCa": "/readers.crt",
+                "readers": [{"name": "console", "namespaces": ["*"]}],
+            },
+            "sources": [
+                {
+                    "name": "main",
+                    "prometheus": {"url": "https://main", "tls": of_sources["prometheus"]},
+                },
+                {
+                    "name": "pages",
+                    "scrape": {"pods": {"port": 8000}, "tls": of_sources["scrape"]},
+                },
+                {
+                    "name": "pushed",
+                    "otlp": {
+                        "grpc": "0.0.0.0:4317",
+                        "namespaces": ["*"],
+                        "tls": of_sources["otlp"] | {"clientCa": "/ca.crt"},
+                    },
+                },
+            ],
+        }
+    )
+
+    assert {setting: str(file) for setting, file in certificate_files(settings).items()} == {
+        "tls.certificate": "/tls.crt",
+        "tls.clientCa": "/keda.crt",
+        "plans.clientCa": "/readers.crt",
+        "sources[main].prometheus.tls.certificate": "/prometheus.crt",
+        "sources[pages].scrape.tls.certificate": "/scrape.crt",
+        "sources[pushed].otlp.tls.certificate": "/otlp.crt",
+        "sources[pushed].otlp.tls.clientCa": "/ca.crt",
+    }
 
 
 async def test_a_planner_that_falls_silent_is_given_up() -> None:

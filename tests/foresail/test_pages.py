@@ -18,7 +18,7 @@ from foresail.ports.open_connections import PortLimits
 from foresail.ports.request_pace import RequestPace
 from foresail.ports.sites import Sites
 from foresail.serve.exported import WorkloadCollector, WorkloadSnapshot
-from foresail.serve.http import FrontState, Pages
+from foresail.serve.http import FrontState, MetricsPage, Pages
 from foresail.serve.pace import planning_settings
 from foresail.settings.cycle import CycleSettings
 from scaler.decision.answers import Reference
@@ -355,7 +355,33 @@ async def test_a_page_of_metrics_is_made_off_the_loop_and_kept_for_seconds(
     assert isinstance(later, bytes)
     assert b"foresail_objects 1.0" in first
     assert b"foresail_objects 2.0" in later
-    assert Limit.METRICS_PAGE in limits_exceeded()
+    assert not limits_exceeded(), "as two Prometheus ask"
+
+
+async def test_a_page_of_metrics_that_takes_long_is_kept_for_longer_and_counted(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
+    page, now, made = MetricsPage(), [0.0], []
+
+    def begin() -> Callable[[], bytes]:
+        def work() -> bytes:
+            now[0] += 2
+            made.append(now[0])
+            return b"page"
+
+        return work
+
+    async def asked_at(seconds: float) -> None:
+        now[0] = seconds
+        assert await page.current(begin, lambda: now[0], 5.0) == b"page"
+
+    await asked_at(0)
+    await asked_at(4.9)
+    assert not limits_exceeded()
+    await asked_at(7.9)  # a quarter of eight seconds are two
+    assert limits_exceeded() == {Limit.METRICS_PAGE}
+    await asked_at(8)
+    assert made == [2, 10]
 
 
 @pytest.mark.parametrize(

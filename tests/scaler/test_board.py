@@ -526,6 +526,17 @@ def test_no_more_of_a_namespace_is_adopted_than_its_share() -> None:
     assert desk.names() == {"a-0"}
 
 
+def test_of_an_object_that_a_peer_saw_edited_the_newest_triggers_are_adopted() -> None:
+    desk = Desk(objects_max=1000, of_namespace_max=OF_OBJECT_MAX)
+    for edit in range(100):
+        desk.board.adopt(reference("edited", hold=f"{edit}s"), None, desk.now + edit - 100)
+    desk.board.adopt(reference("edited", hold="200s"), None, desk.now - 50)
+
+    assert {entry.reference for entry in desk.board} == {
+        reference("edited", hold=f"{edit}s") for edit in range(100 - OF_OBJECT_MAX, 100)
+    }
+
+
 def test_a_full_board_refuses_a_new_object_and_keeps_the_known_ones(
     limits_exceeded: Callable[[], set[Limit]],
 ) -> None:

@@ -8,7 +8,7 @@ from scaler.serving.slots import InTurn, NewestFirst
 
 
 async def read(slots: NewestFirst, name: str, asked_at: float, order: list[str]) -> None:
-    async with slots.slot(lambda: asked_at):
+    async with slots.slot("a", lambda: asked_at):
         order.append(name)
         await asyncio.sleep(10)
 
@@ -28,7 +28,7 @@ async def test_how_new_one_is_counts_when_a_slot_becomes_free() -> None:
     asked_at = {"b": 10.0, "c": 20.0}
 
     async def waiting(name: str) -> None:
-        async with slots.slot(lambda: asked_at[name]):
+        async with slots.slot("a", lambda: asked_at[name]):
             order.append(name)
 
     async with asyncio.TaskGroup() as group:
@@ -45,7 +45,7 @@ async def test_how_new_one_is_counts_when_a_slot_becomes_free() -> None:
 @pytest.mark.parametrize("given", [False, True], ids=["waiting", "just-given"])
 async def test_one_that_gives_up_leaves_its_slot_to_the_next(given: bool) -> None:
     slots, order = NewestFirst(1), []
-    async with slots.slot(lambda: 0.0):
+    async with slots.slot("a", lambda: 0.0):
         leaving = asyncio.create_task(read(slots, "leaving", 9.0, order))
         staying = asyncio.create_task(read(slots, "staying", 1.0, order))
         await asyncio.sleep(1)
@@ -55,8 +55,27 @@ async def test_one_that_gives_up_leaves_its_slot_to_the_next(given: bool) -> Non
     await asyncio.wait_for(staying, 11)
 
     assert order == ["staying"]
-    async with asyncio.timeout(1), slots.slot(lambda: 0.0):
+    async with asyncio.timeout(1), slots.slot("a", lambda: 0.0):
         pass
+
+
+async def test_a_namespace_whose_feeds_are_always_the_newest_delays_anothers_past_by_one() -> None:
+    slots, order = NewestFirst(1), []
+
+    async def read_past(namespace: str, asked_at: float) -> None:
+        async with slots.slot(namespace, lambda: asked_at):
+            order.append(namespace)
+            await asyncio.sleep(10)
+
+    async with asyncio.TaskGroup() as group:
+        for begun in range(6):  # one edit for each past that is read: one waits at a time
+            group.create_task(read_past("edited", 100.0 + begun))
+            if begun == 0:
+                group.create_task(read_past("honest", 50.0))
+                group.create_task(read_past("honest", 50.0))
+            await asyncio.sleep(9.5)
+
+    assert order[:4] == ["edited", "honest", "edited", "honest"]
 
 
 # Looks.

@@ -6,6 +6,8 @@ import gc
 import gzip
 import json
 import os
+import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -355,6 +357,28 @@ async def test_a_hanging_prometheus_takes_no_more_threads_than_its_own(
     answers = await asyncio.gather(*reads, return_exceptions=True)
     assert {type(answer) for answer in answers} == {SourceUnavailableError}
     assert len(stub.asked) <= 4
+
+
+async def test_names_that_do_not_resolve_hold_up_no_work_of_the_process(
+    feed_of: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolver_gave_up = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        resolver_gave_up.wait()
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    try:
+        # asyncio has 32 threads at most.
+        feeds = [feed_of(f"http://{n}.hangs.test", timeout_seconds=0.2) for n in range(33)]
+        reads = [feed.observe(now_seconds=100) for feed in feeds]
+        answers = await asyncio.gather(*reads, return_exceptions=True)
+        async with asyncio.timeout(60):
+            assert await asyncio.to_thread(int, "7") == 7
+    finally:
+        resolver_gave_up.set()
+    assert {type(answer) for answer in answers} == {SourceUnavailableError}
 
 
 async def test_the_query_travels_in_the_body_with_the_tenants_header(

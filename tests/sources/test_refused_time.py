@@ -46,7 +46,7 @@ def test_bytes_that_the_loop_received_count_as_its_time() -> None:
 @asynccontextmanager
 async def source_at(stub: Stub, refused_time: RefusedTime) -> AsyncIterator[PrometheusSource]:
     config = PrometheusConfig(
-        name="main", url=stub.url, timeout_seconds=60, concurrency=2, body_bytes_max=2**20
+        name="main", url=stub.url, timeout_seconds=60, concurrency=2, body_bytes_max=2**21
     )
     source = PrometheusSource(config, refused_time)
     yield source
@@ -65,7 +65,7 @@ async def test_a_namespace_of_bombs_is_asked_for_later_at_every_address_and_othe
         source_at(bombs, shared) as first,
         source_at(good, shared) as second,
     ):
-        with pytest.raises(SourceUnavailableError, match="an answer of over 1048576 bytes"):
+        with pytest.raises(SourceUnavailableError, match="an answer of over 2097152 bytes"):
             await feed(first, "hostile").observe(now_seconds=NOW)
         for source in (first, second):
             with pytest.raises(
@@ -77,6 +77,19 @@ async def test_a_namespace_of_bombs_is_asked_for_later_at_every_address_and_othe
     assert (len(bombs.asked), len(good.asked)) == (1, 1)
     assert honest.value(Signal.WAITING) == 7
     assert Limit.REFUSED_TIME in limits_exceeded()
+
+
+@pytest.mark.looptime(False)
+@pytest.mark.parametrize(
+    "lookups", ["[" * 3 * 2**19, " " * 2**23], ids=["no-json", "too-many-bytes"]
+)
+async def test_a_bomb_in_the_look_up_of_a_hint_counts_like_one_in_an_answer(lookups: str) -> None:
+    bomb = Stub(lookups=lookups)
+    async with serving(bomb), source_at(bomb, RefusedTime(burst_seconds=0.0)) as source:
+        observation = await feed(source, "hostile").observe(now_seconds=NOW)
+        assert observation.value(Signal.WAITING) is None
+        with pytest.raises(SourceUnavailableError, match="about namespace 'hostile'"):
+            await feed(source, "hostile").observe(now_seconds=NOW)
 
 
 def feed(source: PrometheusSource, namespace: str) -> Feed:

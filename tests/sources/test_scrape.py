@@ -5,6 +5,7 @@ import gzip
 import itertools
 import socket
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -22,9 +23,12 @@ from scaler.signals import Absent, Feed, Signal, Stale, Value
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
 from scaler.sources.pods import PodTargets
+from scaler.sources.refused_time import RefusedTime
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import DiscoveredTargets, Discovery, DnsTargets, StaticTargets
+from scaler.sources.text_format import PageLines
 from tests.contracts.certificates import Authority
+from tests.cpu_time import cpu_seconds
 from tests.sources.pages import samples_on
 
 # Sockets take real time.
@@ -339,6 +343,45 @@ async def test_a_page_that_no_engine_writes_is_not_parsed(
     assert limits_exceeded() == {Limit.PAGE_SERIES if "series" in why else Limit.PAGE_LINE}
 
 
+def test_a_page_of_line_ends_costs_the_loop_less_than_looking_at_each_line() -> None:
+    page = b"\n" * 2**19
+
+    def picked() -> None:
+        lines = PageLines(VLLM.spelled, bytes_max=2**20, lines_max=1)
+        lines.add(page)
+        assert lines.end() == []
+
+    assert cpu_seconds(picked) < cpu_seconds(
+        lambda: [line.find(b"{") for line in page.split(b"\n")]
+    )
+
+
+async def test_a_namespace_of_long_pages_is_asked_for_later_and_others_are_now(
+    serve: Serve, pods: list[Pod], limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    async def long(_: web.Request) -> web.Response:
+        return web.Response(text="\n" * 2 * 2**20)
+
+    targets = StaticTargets(f"http://127.0.0.1:{await serve(long)}/metrics")
+    hostile, good = (
+        ScrapeSource(
+            ScrapeConfig(name="pods", discovery=discovery, timeout_seconds=60), refused_time
+        )
+        for refused_time in [RefusedTime(burst_seconds=0.0)]
+        for discovery in (targets, StaticTargets(url(pods[0])))
+    )
+    _ = await hostile.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
+    with pytest.raises(SourceUnavailableError, match="pages of namespace 'llm' were too long"):
+        await good.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
+    other = Scope(model="m", namespace="other")
+    observation = await good.feed(preset=VLLM, scope=other).observe(now_seconds=100)
+    for source in (hostile, good):
+        await source.close()
+
+    assert observation.value(Signal.RUNNING) == 3
+    assert limits_exceeded() == {Limit.REFUSED_TIME}
+
+
 def series(count: int) -> str:
     """Lines that a preset reads, each a series of its own."""
     name = "vllm:num_requests_waiting"
@@ -389,16 +432,20 @@ async def test_a_triggers_label_chooses_series_of_a_fixed_page(
 
 
 async def test_feeds_share_one_look_up_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop, asked = asyncio.get_running_loop(), []
+    all_ask, asked = threading.Event(), []
 
-    async def looked_up(host: str, port: int, **_: object) -> list[object]:
+    def looked_up(host: str, port: int, **_: object) -> list[object]:
         asked.append(host)
-        await asyncio.sleep(0.05)
+        assert all_ask.wait(600)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    monkeypatch.setattr(loop, "getaddrinfo", looked_up)
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
     targets = DnsTargets(host="engines", port=8000)
-    found = await asyncio.gather(*(targets.find(SCOPE) for _ in range(64)))
+    finding = [asyncio.create_task(targets.find(SCOPE)) for _ in range(64)]
+    await asyncio.sleep(0)  # each has begun
+    all_ask.set()
+    found = await asyncio.gather(*finding)
+    await targets.close()
     assert {one.targets[0].url for one in found} == {"http://127.0.0.1:8000/metrics"}
     assert asked == ["engines"]
 
@@ -422,6 +469,27 @@ async def test_credentials_come_from_files_as_they_are_now(
     token.unlink()
     with pytest.raises(SourceMisconfiguredError, match="secret file"):
         await feed.observe(now_seconds=130)
+
+
+async def test_the_loop_reads_no_file_of_a_secret(
+    pods: list[Pod],
+    feed_of: Callable[..., Feed],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token, readers, read_text = tmp_path / "token", [], Path.read_text
+    token.write_text("one\n")
+
+    def noted(path: Path, encoding: str) -> str:
+        readers.append(threading.current_thread())
+        return read_text(path, encoding=encoding)
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    await feed_of(StaticTargets(url(pods[0])), bearer_token_file=token).observe(now_seconds=100)
+
+    assert pods[0].requests[0].headers["Authorization"] == "Bearer one"
+    assert readers
+    assert threading.current_thread() not in readers
 
 
 async def test_there_is_no_past(pods: list[Pod], feed_of: Callable[..., Feed]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -223,6 +224,36 @@ async def test_the_addresses_of_a_namespace_share_slots_and_are_no_other_namespa
 
     assert one.source == edited.source != other.source
     await sources.close()
+
+
+async def test_the_addresses_of_a_namespace_share_threads_that_end_with_the_last_of_them(
+    tmp_path: Path,
+) -> None:
+    sources = sources_of(tmp_path, {"prometheus": {"url": "http://127.0.0.1:1"}})
+    offer = replace(ALLOWED, address_prefixes=("http://127.0.0.1:1",))
+    before = set(threading.enumerate())
+
+    def begun() -> set[threading.Thread]:
+        return {one for one in threading.enumerate() if one not in before}
+
+    bindings = []
+    for number in range(2 * sources.threads):
+        trigger_spec = parse({"model": "m", "serverAddress": f"http://127.0.0.1:1/{number}"}, offer)
+        reference = Reference(namespace="ns-a", name="llm", metadata=())
+        bindings.append(sources.connect(reference, trigger_spec))
+    for one in bindings:
+        with pytest.raises(SourceUnavailableError):
+            await one.feed.observe(now_seconds=now())
+    assert len(begun()) <= sources.threads
+
+    sources.keep({bindings[0].key})
+    with pytest.raises(SourceUnavailableError, match=r"at http://127\.0\.0\.1:1/0"):
+        await bindings[0].feed.observe(now_seconds=now())
+
+    await sources.close()
+    for thread in begun():
+        thread.join(timeout=600)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("label", ["namespace", "kubernetes_namespace"])
