@@ -88,7 +88,7 @@ async def test_a_bomb_in_the_look_up_of_a_hint_counts_like_one_in_an_answer(look
     async with serving(bomb), source_at(bomb, RefusedTime(burst_seconds=0.0)) as source:
         observation = await feed(source, "hostile").observe(now_seconds=NOW)
         assert observation.value(Signal.WAITING) is None
-        with pytest.raises(SourceUnavailableError, match="about namespace 'hostile'"):
+        with pytest.raises(SourceUnavailableError, match="for namespace 'hostile'"):
             await feed(source, "hostile").observe(now_seconds=NOW)
 
 
