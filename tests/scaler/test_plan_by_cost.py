@@ -136,6 +136,17 @@ def test_a_queue_that_drains_releases_nothing(requests: float | None) -> None:
     assert plan.desired == 10
 
 
+@pytest.mark.parametrize(("waiting", "desired"), [(1.0, 5), (5.0, 10)], ids=["moment", "queue"])
+def test_without_a_request_counter_a_tenth_of_those_that_run_is_a_queue(
+    waiting: float, desired: int
+) -> None:
+    looked = seen(waiting=waiting, running=50.0, replicas=10.0)
+    demand = replace(asked(4500), requests=None)
+    plan, _ = decide(looked, demand, outlook(4.5), BY_COST, at(10))
+
+    assert plan.desired == desired
+
+
 def test_no_replica_goes_whose_streams_the_others_cannot_take() -> None:
     # 310 requests run at 50 a replica, although the work has gone
     plan, _ = decide(seen(running=310.0, replicas=10.0), asked(500), outlook(0.5), BY_COST, at(10))
