@@ -135,13 +135,15 @@ def burst(observation: Observation, demand: Demand, supply: int) -> Step | None:
     the requests that wait already. A queue that new replicas take in faster than requests end
     leaves a demand of none, and so does a minute in which no long answer ends.
     """
-    waiting = observation.value(Signal.WAITING)
-    if demand.requests is None:
-        least = QUEUE_SHARE * (observation.value(Signal.RUNNING) or 0.0)
-        pace = "and how many come is not measured"
-    else:
+    waiting, running = observation.value(Signal.WAITING), observation.value(Signal.RUNNING)
+    if demand.requests:
         least = demand.requests * BURST_WAIT_SECONDS
         pace = f"more than come in {format_duration(BURST_WAIT_SECONDS)}"
+    elif running:
+        least = QUEUE_SHARE * running
+        pace = f"a tenth of the {running:,.0f} that run or more"
+    else:
+        return None  # nothing is served: the queue counts by its slots alone
     if not waiting or waiting < least:
         return None
     text = f"{waiting:,.0f} wait, {pace}: none of {supply} released"
