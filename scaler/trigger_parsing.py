@@ -178,12 +178,14 @@ def _not_allowed(
             f"{allowed.replicas_max}"
         )
     if parsed.pool is not None and parsed.pool not in allowed.pools:
-        faults.append(_not_among("pool", parsed.pool, allowed.pools, hidden))
+        listed = "pools, and tenants[].pools where there are tenants"
+        fault = _not_among("pool", parsed.pool, allowed.pools, hidden)
+        faults.append(f"{fault} (the operator's settings: {listed})")
     if parsed.pool is not None and parsed.priority > allowed.priority_max:
         given = _value({"priority": f"{parsed.priority:g}"}, "priority", hidden)
         faults.append(
             f"key 'priority' has the value {given}: the operator's limit is "
-            f"{allowed.priority_max:g}"
+            f"{allowed.priority_max:g} (tenants[].priorityMax)"
         )
     faults += _gateway_faults(parsed, allowed, hidden)
     return faults + _source_faults(parsed, allowed, hidden)

@@ -36,11 +36,11 @@ class TenantSettings(Part):
     take GPUs of the others there."""
     priority_max: float = Field(
         default=1.0,
-        gt=0,
+        ge=1,
         le=PRIORITY_MAX,
         strict=True,
         allow_inf_nan=False,
-        description="a number above 0 and at most 1000",
+        description="a number from 1 to 1000",
     )
     """The highest `priority` of their triggers in a pool."""
     objects_max: Count | None = None

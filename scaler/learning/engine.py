@@ -56,6 +56,8 @@ _SLACK: Final = 0.03
 """A mean ITL this close to its limit counts as partly late."""
 _KV_FULL: Final = 0.9
 _SURE: Final = 0.9
+_IN_A_ROW_SECONDS: Final = 300.0
+"""Between two looks: a queue of longer ago has been served since."""
 _SAID_MINUTES: Final = 30.0
 """Evidence from which an objective is said to be out of reach."""
 
@@ -93,6 +95,8 @@ class EngineLearner:
         settled = self._settled(at, ready)
         passed = WINDOW_SECONDS if before is None else at - before
         self.at_seconds = at
+        if passed > _IN_A_ROW_SECONDS:
+            self._queued = False
         self._look(seen, ready, minutes=min(passed, WINDOW_SECONDS) / 60, settled=settled)
 
     def follow(self, objective: Objective, given: ReplicaCapacity) -> None:

@@ -187,23 +187,27 @@ class PlanningCycle:
         self, lives: Sequence[LiveFeed], group: asyncio.TaskGroup
     ) -> tuple[WorkloadPlan, ...]:
         plans = await self._looks.look(lives)
+        self._look_late(lives, group)
+        return plans
+
+    def _look_late(self, lives: Sequence[LiveFeed], group: asyncio.TaskGroup) -> None:
         for late in self._looks.late(lives):
             _ = group.create_task(self._look(late, group), name="look")
-        return plans
 
     # The beginning of a feed.
 
     async def begin(self) -> None:
         """Look at every new feed, and read its past; then return."""
-        for live in self._workloads.take_new_feeds():
-            await self._begin(live)
+        async with asyncio.TaskGroup() as group:
+            for live in self._workloads.take_new_feeds():
+                await self._begin(live, group)
 
     async def _begin_new(self, group: asyncio.TaskGroup) -> None:
         while True:
             for live in await self._workloads.next_new_feeds():
-                _ = group.create_task(self._begin(live), name="begin")
+                _ = group.create_task(self._begin(live, group), name="begin")
 
-    async def _begin(self, live: LiveFeed) -> None:
+    async def _begin(self, live: LiveFeed, group: asyncio.TaskGroup) -> None:
         """Answer from the present first, then read the past for the forecast.
 
         If there is a plan from an earlier process, it stands until the forecast is restored, for
@@ -211,7 +215,7 @@ class PlanningCycle:
         """
         with contained("feed_not_begun", live.workloads, self._metrics):
             if live.in_flight:
-                await self._looks.first_look(live)
+                await self._first_look(live, group)
             try:
                 if await self._restorer.resume(live):
                     self._metrics.resumed.inc()
@@ -219,5 +223,9 @@ class PlanningCycle:
                 awaited = live.awaits_state(self._steady())
                 live.awaits_state_until, live.state_fetched = None, True
             if awaited and live.workloads:
-                await self._looks.first_look(live)
+                await self._first_look(live, group)
             await self._restorer.restore_patiently(live)
+
+    async def _first_look(self, live: LiveFeed, group: asyncio.TaskGroup) -> None:
+        await self._looks.first_look(live)
+        self._look_late([live], group)

@@ -2,11 +2,12 @@
 
 At each moment a feed whose last look has ended gets a new one. A feed whose look is still under way
 gets it as soon as that one ends, so that one pass over all feeds that takes longer than a period
-costs no look; it misses the moment if the next one comes before. The looks at feeds that their
-group reads together are made as one, and no other look waits for their answer. Looks wait for a
-slot of their own source, and the reading of one that has its slot ends within its time limit. After
-it feeds are planned for one by one, those that wait for a slot when a moment comes too, and the
-event loop turns between two.
+costs no look; it misses the moment if the next one comes before. Such a look, and one that waited
+for its slot, is made as of the time at which it begins: a pod's page has the counters of then. The
+looks at feeds that their group reads together are made as one, and no other look waits for their
+answer. Looks wait for a slot of their own source, and the reading of one that has its slot ends
+within its time limit. After it feeds are planned for one by one, those that wait for a slot when a
+moment comes too, and the event loop turns between two.
 """
 
 import asyncio
@@ -98,8 +99,9 @@ class Looks:
             The feeds to look at now, those in one list that are read together.
         """
         late = [live for live in lives if live.is_late and live.workloads]
+        now = self._wall.now()
         for live in late:
-            live.is_late = False
+            live.is_late, live.due_at_seconds = False, now
         return self._together(late)
 
     def _together(self, lives: Sequence[LiveFeed]) -> list[list[LiveFeed]]:
@@ -149,7 +151,7 @@ class Looks:
     async def _look(self, lives: Sequence[LiveFeed], *, is_first: bool) -> tuple[WorkloadPlan, ...]:
         namespace = _namespace_of(lives[0])
         slots = self._slots.of(lives[0].source).looks
-        if slots.locked():
+        if waits := slots.locked():
             exceeded(Limit.LOOKS_AT_ONCE)
         async with slots.slot(namespace):
             lives = [live for live in lives if live.workloads]
@@ -159,8 +161,7 @@ class Looks:
                 live.reading = True
             self._workloads.absorb_clock_step()
             clock_steps = self._wall.steps
-            # The newest due moment: the look may have waited for its slot through several.
-            at = lives[0].due_at_seconds
+            at = self._wall.now() if waits else lives[0].due_at_seconds
             # The age of the reading, counted before the wall clock can be set again.
             looked_at = self._steady() - (self._wall.now() - at)
             answers = await self._read(lives, at)

@@ -84,7 +84,7 @@ class Plans:
 
     def expect(self, workload: Workload) -> None:
         """Count with a workload that KEDA asks about, before its first look."""
-        if workload.trigger_spec is not None and not workload.on_watch_list:
+        if workload.trigger_spec is not None:
             self._shares.expect(workload.reference, workload.trigger_spec)
 
     def forget(self, reference: Reference) -> None:

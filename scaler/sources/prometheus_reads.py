@@ -95,7 +95,8 @@ class PrometheusReads:
             raise self._is_closed()
         loop = asyncio.get_running_loop()
         self._refuse_while_paused(loop.time())
-        self._refuse_oversized(namespace, loop.time())
+        source = f"source {self.config.name!r} at {self.config.url}"
+        self._refused_time.check(namespace, source=source, now_seconds=loop.time())
         limit = loop.time() + self.config.timeout_seconds
         work = self._transport.bound(work, loop, limit + _CLOSING_SECONDS, namespace)
         try:
@@ -131,16 +132,6 @@ class PrometheusReads:
         if left > 0:
             raise SourceUnavailableError(
                 f"source {self.config.name!r} at {self.config.url}: asked too often (HTTP 429); "
-                f"asked again in {left:.0f} s"
-            )
-
-    def _refuse_oversized(self, namespace: str | None, now_seconds: float) -> None:
-        left = self._refused_time.wait_seconds(namespace, now_seconds=now_seconds)
-        if left > 0:
-            exceeded(Limit.REFUSED_TIME)
-            raise SourceUnavailableError(
-                f"source {self.config.name!r} at {self.config.url}: answers about namespace "
-                f"{namespace!r} were too large to be read, and took too much time; "
                 f"asked again in {left:.0f} s"
             )
 

@@ -4,12 +4,14 @@ A packed answer of 260 KB is unpacked to 64 MiB before it is refused, which take
 common looks. A tenant can have hundreds of such looks, each of another trigger or address. So each
 namespace has a small part of a core for such answers; beyond it, its looks fail without a question.
 A large answer that was not read within its time, or could not be used, counts like a refused one.
-A pod's page counts from a length on that no engine writes, whatever is on it.
+A pod's page counts from a length or a time on that no engine's takes, whatever is on it.
 """
 
 import threading
 from typing import Final
 
+from scaler.errors import SourceUnavailableError
+from scaler.limits import Limit, exceeded
 from scaler.outstanding import Outstanding
 
 SHARE: Final = 0.05
@@ -42,3 +44,20 @@ class RefusedTime:
         with self._lock:
             outstanding = self._spent.of(namespace, now_seconds=now_seconds)
         return max(0.0, outstanding - self._burst_seconds) / SHARE
+
+    def check(self, namespace: str | None, *, source: str, now_seconds: float) -> None:
+        """Let no look of the namespace begin while it waits.
+
+        Args:
+            source: how the message names it.
+
+        Raises:
+            SourceUnavailableError: it waits.
+        """
+        left = self.wait_seconds(namespace, now_seconds=now_seconds)
+        if left > 0:
+            exceeded(Limit.REFUSED_TIME)
+            raise SourceUnavailableError(
+                f"{source}: answers or pages for namespace {namespace!r} were too large, or took "
+                f"too much time to read; asked again in {left:.0f} s"
+            )

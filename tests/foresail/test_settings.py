@@ -733,7 +733,7 @@ def test_tenants_name_known_sources_and_each_namespace_once(tmp_path: Path) -> N
         "tenants:\n"
         "  - {namespaces: [a], sources: [mian], modes: [active]}\n"
         "  - {namespaces: [b], sources: [mian], pools: [h10]}\n"
-        "  - {namespaces: [a, b], priorityMax: 0}\n"
+        "  - {namespaces: [a, b], priorityMax: 0.5}\n"
         "  - {namespaces: [b]}\n"
     )
 

@@ -310,6 +310,16 @@ def test_one_look_with_a_queue_shows_no_slots() -> None:
     assert estimate(watched).capacity.requests == FIGURES.requests
 
 
+def test_two_looks_with_a_queue_that_are_an_hour_apart_show_no_slots() -> None:
+    watched = stage()
+    watched.waiting = 5.0
+    watched.look(0.4)
+    watched.at += 3600
+    watched.look(0.4)
+
+    assert estimate(watched).capacity.requests == FIGURES.requests
+
+
 def test_slots_are_no_fewer_than_ever_ran_without_a_queue() -> None:
     limits = EngineLimits()
     limits.take_running(40.0, queued=False, paced=True, minutes=1.0)

@@ -69,7 +69,7 @@ async def test_a_namespace_of_bombs_is_asked_for_later_at_every_address_and_othe
             await feed(first, "hostile").observe(now_seconds=NOW)
         for source in (first, second):
             with pytest.raises(
-                SourceUnavailableError, match="about namespace 'hostile' were too large"
+                SourceUnavailableError, match="for namespace 'hostile' were too large"
             ):
                 await feed(source, "hostile").observe(now_seconds=NOW)
         honest = await feed(second, "honest").observe(now_seconds=NOW)

@@ -356,11 +356,14 @@ def test_a_page_of_line_ends_costs_the_loop_less_than_looking_at_each_line() -> 
     )
 
 
+@pytest.mark.parametrize(
+    "page", [("x" * 999 + "\n") * 2**11, "\n" * (2**20 - 1)], ids=["long", "slow"]
+)
 async def test_a_namespace_of_long_pages_is_asked_for_later_and_others_are_now(
-    serve: Serve, pods: list[Pod], limits_exceeded: Callable[[], set[Limit]]
+    serve: Serve, pods: list[Pod], limits_exceeded: Callable[[], set[Limit]], page: str
 ) -> None:
     async def long(_: web.Request) -> web.Response:
-        return web.Response(text="\n" * 2 * 2**20)
+        return web.Response(text=page)
 
     targets = StaticTargets(f"http://127.0.0.1:{await serve(long)}/metrics")
     hostile, good = (
@@ -371,7 +374,7 @@ async def test_a_namespace_of_long_pages_is_asked_for_later_and_others_are_now(
         for discovery in (targets, StaticTargets(url(pods[0])))
     )
     _ = await hostile.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
-    with pytest.raises(SourceUnavailableError, match="pages of namespace 'llm' were too long"):
+    with pytest.raises(SourceUnavailableError, match="pages for namespace 'llm' were too large"):
         await good.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
     other = Scope(model="m", namespace="other")
     observation = await good.feed(preset=VLLM, scope=other).observe(now_seconds=100)
