@@ -470,6 +470,25 @@ def test_a_pool_whose_last_node_is_gone_is_what_it_was(asked: list[Json], pools:
     assert (gone.pools, gone.seen.usual) == ((), {})
 
 
+def test_a_node_that_is_never_launched_leaves_its_pool_what_it_was() -> None:
+    objects = {Kind.NODE_POOL: [pool("h100", requirements=asking(family=["p5"]))]}
+    ordered = claim("h100-b")  # for a pod of one GPU
+    ordered["spec"]["resources"]["requests"]["nvidia.com/gpu"] = "1"
+    seen = assessed({**objects, Kind.NODE: [node("a")]}).seen
+    for claims in ([ordered], []):
+        assessment = assessed({**objects, Kind.NODE_CLAIM: claims}, seen)
+        state = only(assessment)
+        assert (state.gpus_per_node, state.usd_per_hour, len(state.nodes)) == (
+            8,
+            55.04,
+            len(claims),
+        )
+        assert assessment.seen.usual == seen.usual
+        seen = assessment.seen
+    unseen = only(assessed({**objects, Kind.NODE_CLAIM: [ordered]}))
+    assert unseen.gpus_per_node == 1  # nothing else tells
+
+
 @pytest.mark.parametrize(
     ("own", "capacity", "usd"),
     [
