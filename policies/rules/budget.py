@@ -147,11 +147,15 @@ def _empty_since(draft: PoolDraft, node: PoolNode) -> float:
 
 
 def _given_up(draft: PoolDraft) -> list[PoolNode]:
-    """Nodes that are not held any more because their price is above what is left."""
+    """Nodes that are not held any more because their price is above what is left.
+
+    A node's own price: the one of new nodes, by which it counted, is that on demand where the pool
+    allows spot machines too.
+    """
     return [
         node
         for node in draft.empty
-        if draft.reasons.get(node.uid) is Reason.BUDGET and draft.usd_per_hour(node) is not None
+        if draft.reasons.get(node.uid) is Reason.BUDGET and node.usd_per_hour is not None
     ]
 
 
