@@ -111,6 +111,15 @@ def test_a_node_that_present_demand_wants_is_not_let_go_for_a_ceiling() -> None:
     assert verdicts(plan) == {"a": "leave: budget", "b": "release: budget"}
 
 
+def test_a_node_that_is_not_let_go_holds_up_no_order() -> None:
+    # The hold of one node for present demand is too dear; a new one beside it is not.
+    dear = empty("a", usd_per_hour=9.0)
+    state = pool(dear, demand_gpus=1.0, forecast=forecast((1.0, 1.1, 1.2), last=1.0))
+    plan = plan_of(state, PoolPolicy(warm_floor_nodes=2, idle_usd_per_hour_max=3.0))
+    assert verdicts(plan) == {"a": "leave: budget"}
+    assert ordered(plan) == [(1, "warm floor")]
+
+
 def test_pools_of_one_policy_share_its_ceiling() -> None:
     first = pool(empty("a", minutes=5), demand_gpus=0.0, name="first")
     second = pool(empty("b", minutes=50), demand_gpus=0.0, name="second")
