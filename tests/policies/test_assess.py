@@ -415,6 +415,9 @@ def asking(**labels: list[str]) -> list[Json]:
         pytest.param(
             asking(type=["p5.48xlarge", "g6e.12xlarge"], gpu_count=["4"]), 4, 10.4926, id="of types"
         ),
+        pytest.param(
+            asking(type=["p5.48xlarge"], family=["p5", "p4d"]), 8, 55.04, id="a type of families"
+        ),
     ],
 )
 def test_a_pool_without_a_node_has_what_its_requirements_leave(
@@ -433,11 +436,15 @@ def test_a_pool_without_a_node_has_what_its_requirements_leave(
         pytest.param(asking(family=["p5en", "p99"]), id="a family that is not known"),
         pytest.param(asking(type=["p5.48xlarge", "g6e.12xlarge"]), id="types of two sizes"),
         pytest.param(asking(gpu_name=["h100"]), id="a GPU"),
+        pytest.param(asking(category=["g", "p"]), id="categories"),
     ],
 )
 def test_a_pool_that_has_had_no_node_and_does_not_tell_its_gpus_is_named(asked: list[Json]) -> None:
-    general = pool("general", requirements=asking(family=["m7i"]))
-    assessment = assessed({Kind.NODE_POOL: [pool("h100", requirements=asked), general]})
+    others = [
+        pool("general", requirements=asking(family=["m7i"])),
+        pool("cpu", requirements=asking(category=["c", "m"]), limits={"nvidia.com/gpu": "0"}),
+    ]
+    assessment = assessed({Kind.NODE_POOL: [pool("h100", requirements=asked), *others]})
     assert assessment.pools == ()
     (remark,) = assessment.remarks
     assert remark == (
