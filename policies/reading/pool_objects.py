@@ -94,8 +94,8 @@ def pools_with_gpus(
             found.append(pool)
         elif not pool.readings and terms.may_have_gpus(records[name], instances):
             remarks.append(
-                f"pool {name} is left alone: it has had no node yet, and its requirements do not "
-                "tell how many GPUs one has"
+                f"pool {name} is left alone: no node of it was seen since the start, and its "
+                "requirements do not tell how many GPUs one has"
             )
     return found, remarks
 

@@ -448,8 +448,8 @@ def test_a_pool_that_has_had_no_node_and_does_not_tell_its_gpus_is_named(asked: 
     assert assessment.pools == ()
     (remark,) = assessment.remarks
     assert remark == (
-        "pool h100 is left alone: it has had no node yet, and its requirements do not tell how "
-        "many GPUs one has"
+        "pool h100 is left alone: no node of it was seen since the start, and its requirements do "
+        "not tell how many GPUs one has"
     )
 
 
