@@ -3,6 +3,9 @@
 The demo's day (`foresail demo`, seed 1) is replayed under Foresail and under a fixed fleet that
 holds its peak. The picture keeps the numbers that it was drawn from, so that a test can draw it
 again and replay its first hours.
+
+`--seeds` draws nothing: it compares Foresail with the demo's hand-tuned rule on days of these
+seeds. One day decides little: a crowd without notice costs what replicas happen to be there.
 """
 
 import argparse
@@ -14,7 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from bench._hero_picture import Day, Fleet, picture
+from bench._report import Row, show
+from bench._seeds import seeds
 from fleet.catalogue import shipped
+from foresail.demo.play import PEERS
 from replay.generated_day import DEFAULT, draw
 from replay.policies.catalogue import KINDS
 from replay.replay_input import ReplayInput
@@ -25,18 +31,51 @@ GPU: Final = "h100-sxm"
 FIXED, OURS = "static-peak", "foresail"
 _PICTURE: Final = Path(__file__).parents[1] / "docs" / "hero.svg"
 _STEP_MINUTES: Final = 5
+_RULES: Final = (
+    (OURS, OURS, None),
+    *((peer.name, peer.policy, peer.knob) for peer in PEERS if peer.policy == "hpa-inflight"),
+)
+"""Name, policy and knob: Foresail, and the demo's HPA as it comes and tuned by hand."""
 _NUMBERS: Final = re.compile(r"<metadata>(.*?)</metadata>", re.DOTALL)
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench hero", description=__doc__)
     parser.add_argument("--svg", type=Path, default=_PICTURE, help="file to write (docs/hero.svg)")
+    parser.add_argument("--seeds", type=seeds, metavar="LIST", help="such as 1-3: a table instead")
+    parser.add_argument("--json", type=Path, help="of --seeds: also write the rows here")
     given = parser.parse_args(arguments)
+    if given.seeds:
+        show("hero", vars(given), compared(given.seeds), given.json)
+        return
     day = played(draw(DEFAULT, seed=SEED))
     given.svg.write_text(drawn(numbers_of(day)), encoding="utf-8")
     for fleet in (day.fixed, day.ours):
         print(f"{fleet.name}: {fleet.in_time:.2%} in time, {fleet.gpu_hours:.1f} GPU-hours")
     print(f"wrote {given.svg}")
+
+
+def compared(days: Sequence[int]) -> list[Row]:
+    """A row for each rule and day, then the means."""
+    rows: list[Row] = []
+    for name, policy, knob in _RULES:
+        results = []
+        for seed in days:
+            replay_input = draw(DEFAULT, seed=seed)
+            results.append(_run(replay_input, policy, knob=knob, seed=seed))
+        rows += [_row(name, seed, [one]) for seed, one in zip(days, results, strict=True)]
+        rows.append(_row(name, "mean", results))
+    return sorted(rows, key=lambda row: str(row["seed"]))
+
+
+def _row(name: str, seed: int | str, results: Sequence[Result]) -> Row:
+    return {
+        "seed": seed,
+        "policy": name,
+        "in_time": sum(one.attainment for one in results) / len(results),
+        "gpu_hours": sum(one.gpu_hours for one in results) / len(results),
+        "moves": sum(one.actions for one in results) / len(results),
+    }
 
 
 def played(replay_input: ReplayInput) -> Day:
@@ -103,10 +142,13 @@ def _day(numbers: Mapping[str, object]) -> Day:
     return Day(need=need, fixed=fleets[0], ours=fleets[1], gpu_usd_hour=usd)
 
 
-def _run(replay_input: ReplayInput, name: str) -> Result:
+def _run(
+    replay_input: ReplayInput, name: str, *, knob: float | None = None, seed: int = SEED
+) -> Result:
     kind = KINDS[name]
-    policy = kind.make(replay_input, kind.usual)
-    return simulate(replay_input, policy, name=name, knob=kind.usual, seed=SEED, marks=True)
+    knob = kind.usual if knob is None else knob
+    policy = kind.make(replay_input, knob)
+    return simulate(replay_input, policy, name=name, knob=knob, seed=seed, marks=True)
 
 
 def _fleet(result: Result) -> Fleet:

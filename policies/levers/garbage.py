@@ -189,4 +189,5 @@ def _size_back(record: NodePool, objects: Objects, *, last: bool) -> Iterator[Ch
 
 def _used_nodes(pool: str, objects: Objects) -> int:
     names = {node.name for node in objects.nodes.values() if node.pool == pool}
-    return len({pod.node for pod in objects.pods.values() if takes_gpus(pod)} & names)
+    used = {pod.node for pod in objects.pods.values() if takes_gpus(pod)}
+    return len((used | objects.cpu_pod_by_node.keys()) & names)

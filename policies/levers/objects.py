@@ -171,6 +171,8 @@ class Objects:
     pools: Mapping[str, NodePool] = field(default_factory=dict)
     pods: Mapping[str, Pod] = field(default_factory=dict)
     """By UID."""
+    cpu_pod_by_node: Mapping[str, str] = field(default_factory=dict)
+    """By a Node's name, a pod on it that asks for no device and is no part of the node."""
     made: Mapping[Address, MadeObject] = field(default_factory=dict)
     """Everything of the kinds that we make, in our namespace; others' objects too."""
 
@@ -182,6 +184,7 @@ class Objects:
             claims={one.name: one for one in cluster.node_claims or ()},
             pools={one.name: one for one in cluster.node_pools or ()},
             pods={one.uid: one for one in cluster.pods or ()},
+            cpu_pod_by_node=cluster.cpu_pod_by_node,
             made={one.address: one for one in made},
         )
 

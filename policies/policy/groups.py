@@ -55,7 +55,8 @@ class IdleCeiling(PolicyPart):
     )
 
     usd_per_hour: Usd | None = None
-    """Of idle capacity that Foresail holds or orders, at any moment."""
+    """Of idle capacity that Foresail holds or orders, at any moment. In a pool of several capacity
+    types an order counts at the highest price, mostly that on demand: below it none is ordered."""
     usd_per_month: Usd | None = None
     """Of the same, from the first of a month on; when it is spent, only demand that is there
     counts."""

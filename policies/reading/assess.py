@@ -158,7 +158,11 @@ def _usual_nodes(
     names = set(before) if pools is None else {pool.name for pool in pools}
     found = {name: usual for name, usual in before.items() if name in names}
     for state in states:
-        types = [one.instance_type for one in state.nodes if one.gpus == state.gpus_per_node]
+        types = [
+            one.instance_type
+            for one in state.nodes
+            if one.stage is not NodeStage.ORDERED and one.gpus == state.gpus_per_node
+        ]
         if types and state.name in names:
             found[state.name] = UsualNode(
                 gpus=state.gpus_per_node, instance_type=terms.most_common(types)

@@ -24,6 +24,7 @@ from policies.reading.gang_objects import UnmadeGang
 from policies.reading.gangs import GangPod
 from policies.reading.nodes import NodeReading, UsualNode
 from policies.rounds import Emptied
+from policies.situation import NodeStage
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,8 +94,8 @@ def pools_with_gpus(
             found.append(pool)
         elif not pool.readings and terms.may_have_gpus(records[name], instances):
             remarks.append(
-                f"pool {name} is left alone: it has had no node yet, and its requirements do not "
-                "tell how many GPUs one has"
+                f"pool {name} is left alone: no node of it was seen since the start, and its "
+                "requirements do not tell how many GPUs one has"
             )
     return found, remarks
 
@@ -164,8 +165,11 @@ def _count_gpus(
     pool: PoolObjects, instances: Mapping[str, Instance], usual: UsualNode | None
 ) -> None:
     pool.machines = terms.machine_types(pool.record, instances)
-    counts = Counter(map(gpus_of, pool.readings))
-    counts.pop(0, None)
+    # What is not launched has no size but that of its pods, and may never have another.
+    counts = _sizes(one for one in pool.readings if one.stage[0] is not NodeStage.ORDERED)
+    if not counts:
+        _take_what_is_told(pool, instances, usual)
+        counts = Counter() if pool.gpus_per_node else _sizes(pool.readings)
     if counts:
         pool.gpus_per_node = counts.most_common(1)[0][0]
         if len(counts) > 1:
@@ -173,7 +177,12 @@ def _count_gpus(
             pool.remarks.append(
                 f"its nodes have {sizes} GPUs; new ones are taken to have {pool.gpus_per_node}"
             )
-        return
+
+
+def _take_what_is_told(
+    pool: PoolObjects, instances: Mapping[str, Instance], usual: UsualNode | None
+) -> None:
+    """The GPUs and the machines that its requirements leave, else those of its last nodes."""
     allowed = {one.gpus for one in pool.machines}
     if len(allowed) == 1:
         pool.gpus_per_node = allowed.pop()
@@ -182,6 +191,11 @@ def _count_gpus(
         known = instances.get(usual.instance_type or "")
         if known is not None and known.gpus == usual.gpus and known in (pool.machines or (known,)):
             pool.machines = (known,)
+
+
+def _sizes(readings: Iterable[NodeReading]) -> Counter[int]:
+    """How many nodes have how many GPUs."""
+    return Counter(gpus for one in readings if (gpus := gpus_of(one)))
 
 
 def gpus_of(reading: NodeReading) -> int:

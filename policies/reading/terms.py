@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.hardware import Prices
@@ -14,6 +14,8 @@ from policies.situation import PoolNode
 from scaler.durations import parse_duration
 
 T = TypeVar("T")
+_GPU_CATEGORIES: Final = frozenset({"g", "p"})
+"""Of AWS's machine types, those with GPUs."""
 
 
 def capacity_type(pool: NodePool | None, nodes: Iterable[PoolNode]) -> CapacityType | None:
@@ -33,16 +35,15 @@ def machine_types(pool: NodePool | None, known: Mapping[str, Instance]) -> tuple
     if pool is None:
         return ()
     names, families = allowed_values(pool, INSTANCE_TYPE), _of_aws(pool, "instance-family")
-    found = {name: known[name] for name in names if name in known}
-    if not names:
-        found = {name: one for name, one in known.items() if _family(name) in families}
-    if len(found) < len(names) or {_family(name) for name in found} < families:
+    unknown = {*names} - {*known} if names else families - {*map(_family, known)}
+    if unknown or not (names or families):
         return ()
     sizes, counts = _of_aws(pool, "instance-size"), _of_aws(pool, "instance-gpu-count")
     return tuple(
         one
-        for name, one in found.items()
-        if (not families or _family(name) in families)
+        for name, one in known.items()
+        if (not names or name in names)
+        and (not families or _family(name) in families)
         and (not sizes or name.partition(".")[2] in sizes)
         and (not counts or str(one.gpus) in counts)
     )
@@ -60,8 +61,9 @@ def may_have_gpus(pool: NodePool, known: Mapping[str, Instance]) -> bool:
         for one in pool.requirements
     )
     tainted = any("gpu" in taint.key for taint in pool.taints)
-    limited = any(name in pool.limits for name in WHOLE)
+    limited = any(pool.limits.get(name, 0) > 0 for name in WHOLE)
     named = {*allowed_values(pool, INSTANCE_TYPE), *_of_aws(pool, "instance-family")}
+    asked = asked or not _GPU_CATEGORIES.isdisjoint(_of_aws(pool, "instance-category"))
     return asked or tainted or limited or not named.isdisjoint({*known, *map(_family, known)})
 
 

@@ -147,11 +147,17 @@ def _empty_since(draft: PoolDraft, node: PoolNode) -> float:
 
 
 def _given_up(draft: PoolDraft) -> list[PoolNode]:
-    """Nodes that are not held any more because their price is above what is left."""
+    """Nodes that are not held any more because their price is above what is left.
+
+    Without those that present demand wants: these stay, in the order in which it is counted. A
+    node's own price: the one of new nodes, by which it counted, is that on demand where the pool
+    allows spot machines too.
+    """
+    wanted = max(0, draft.demand_nodes - len(draft.used))
     return [
         node
-        for node in draft.empty
-        if draft.reasons.get(node.uid) is Reason.BUDGET and draft.usd_per_hour(node) is not None
+        for node in draft.empty[wanted:]
+        if draft.reasons.get(node.uid) is Reason.BUDGET and node.usd_per_hour is not None
     ]
 
 
@@ -202,10 +208,8 @@ def _order_seconds(draft: PoolDraft) -> float:
 
 
 def _let_go(draft: PoolDraft) -> None:
-    """Release what is not affordable, but nodes that present demand wants."""
-    wanted = max(0, draft.demand_nodes - len(draft.used))
-    stay = {node.uid for node in draft.empty[:wanted]}
-    cut = [node for node in _given_up(draft) if node.uid not in stay]
+    """Release what is not affordable."""
+    cut = _given_up(draft)
     refused = not_releasable(draft, cut)
     for node in cut:
         if refused.get(node.uid) is None:

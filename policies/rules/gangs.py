@@ -104,7 +104,7 @@ def _serve(draft: PoolDraft, gang: GangDemand) -> None:
     nodes = math.ceil(gang.waiting_pods / fitting)
     if refused is not None:
         draft.say(refused)
-        draft.wanted_by_gangs |= {node.uid for node in _free(draft)[:nodes]}
+        draft.wanted_by_gangs |= {node.uid for node in _beyond_demand(draft)[:nodes]}
         return
     taken = _free(draft)[:nodes]
     missing = nodes - len(taken)
@@ -130,11 +130,28 @@ def _free(draft: PoolDraft) -> list[PoolNode]:
 
     Among them those of the NVLink domain with most: a gang runs best within one.
     """
+    free = [*_by_domain(draft, draft.empty), *draft.coming]
+    return free[: max(0, len(free) - _wanted_now(draft))]
+
+
+def _beyond_demand(draft: PoolDraft) -> list[PoolNode]:
+    """The same for a gang whose nodes are not set aside: other rules count demand from the first.
+
+    Those that demand wants are so the first ones, also where they are of the largest domain.
+    """
+    wanted = _wanted_now(draft)
+    coming = draft.coming[max(0, wanted - len(draft.empty)) :]
+    return [*_by_domain(draft, draft.empty[wanted:]), *coming]
+
+
+def _wanted_now(draft: PoolDraft) -> int:
+    """Nodes without pods that present demand wants."""
+    return max(0, draft.demand_nodes - len(draft.used))
+
+
+def _by_domain(draft: PoolDraft, nodes: list[PoolNode]) -> list[PoolNode]:
     domains = Counter(node.clique for node in draft.empty if node.clique is not None)
-    ready = sorted(draft.empty, key=lambda node: -domains.get(node.clique or "", 0))
-    spared = max(0, draft.demand_nodes - len(draft.used))
-    free = [*ready, *draft.coming]
-    return free[: max(0, len(free) - spared)]
+    return sorted(nodes, key=lambda node: -domains.get(node.clique or "", 0))
 
 
 def _take(draft: PoolDraft, gang: GangDemand, nodes: list[PoolNode], text: str) -> None:

@@ -20,6 +20,8 @@ DRAIN_SECONDS = 120.0
 """A backlog left at the lead time is to be gone within this."""
 BURST_WAIT_SECONDS = 1.0
 """A queue of more than the requests of so many seconds is a burst, not the pace of admission."""
+QUEUE_SHARE = 0.1
+"""Waiting ÷ running from which requests count as waiting, where their rate says nothing."""
 KV_USE_MAX = 0.9
 """Above this share of KV cache in use, engines start to preempt; more replicas then."""
 
@@ -133,12 +135,17 @@ def burst(observation: Observation, demand: Demand, supply: int) -> Step | None:
     the requests that wait already. A queue that new replicas take in faster than requests end
     leaves a demand of none, and so does a minute in which no long answer ends.
     """
-    waiting = observation.value(Signal.WAITING)
-    if not waiting or waiting < (demand.requests or 0.0) * BURST_WAIT_SECONDS:
+    waiting, running = observation.value(Signal.WAITING), observation.value(Signal.RUNNING)
+    if demand.requests:
+        least = demand.requests * BURST_WAIT_SECONDS
+        pace = f"more than come in {format_duration(BURST_WAIT_SECONDS)}"
+    elif running:
+        least = QUEUE_SHARE * running
+        pace = f"a tenth of the {running:,.0f} that run or more"
+    else:
+        return None  # nothing is served: the queue counts by its slots alone
+    if not waiting or waiting < least:
         return None
-    pace = f"more than come in {format_duration(BURST_WAIT_SECONDS)}"
-    if demand.requests is None:
-        pace = "and how many come is not measured"
     text = f"{waiting:,.0f} wait, {pace}: none of {supply} released"
     return Step(rule="burst", text=text, replicas=supply)
 

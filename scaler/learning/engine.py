@@ -14,6 +14,7 @@ from typing import Final
 
 from scaler.bounds import BOUNDS
 from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.need import QUEUE_SHARE
 from scaler.decision.objective import Objective
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.tracker import PollResult
@@ -47,11 +48,9 @@ ITL_SECONDS_MIN: Final = 1e-4
 one request."""
 _TOKENS_MIN: Final = 50.0
 """Generated in the window: fewer make no mean."""
-_QUEUE_SHARE: Final = 0.1
-"""Waiting ÷ running from which requests count as waiting."""
 _FULL_LOAD: Final = 0.9
 """Over the rate at the ITL's limit. What waits below it, with fewer running than ever, are prompts
-to be computed, or one replica's."""
+to be computed, or one replica's, unless as many wait."""
 _MIX_MINUTES: Final = 10.0
 _SLACK: Final = 0.03
 """A mean ITL this close to its limit counts as partly late."""
@@ -200,8 +199,9 @@ class EngineLearner:
         itl = self._itl(seen)
         load = 0.0 if itl is None else self._load(prompt, generated)
         kv_full = (seen.value(Signal.KV_USE) or 0.0) >= _KV_FULL
-        waits = waiting is not None and running is not None and waiting > _QUEUE_SHARE * running
-        full = load >= _FULL_LOAD or kv_full or self.limits.is_full((running or 0.0) / ready)
+        waits = waiting is not None and running is not None and waiting > QUEUE_SHARE * running
+        many = self.limits.is_full((running or 0.0) / ready, (waiting or 0.0) / ready)
+        full = load >= _FULL_LOAD or kv_full or many
         stood, self._queued = self._queued and waits and full, waits and full
         if running is not None and settled:
             paced = itl is not None and itl <= self.objective.itl_seconds and not kv_full

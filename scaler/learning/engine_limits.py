@@ -52,9 +52,13 @@ class EngineLimits:
             if self.slots:
                 self.slots = max(self.slots, running)
 
-    def is_full(self, running: float) -> bool:
-        """Whether about as many requests run as ever did without a queue."""
-        return running >= _FULL * self.running_max
+    def is_full(self, running: float, waiting: float) -> bool:
+        """Whether about as many requests run, or wait, as ever ran without a queue.
+
+        Where slots were made fewer, so many run no more. Prompts that a batch has room for and that
+        wait to be computed are not so many.
+        """
+        return max(running, waiting) >= _FULL * self.running_max
 
     def take_queue(self, prompt: float, generated: float, *, minutes: float) -> None:
         """Account for the tokens a second that a replica served while a queue stood."""

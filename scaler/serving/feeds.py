@@ -147,9 +147,14 @@ class LiveFeed:
     def follow_triggers(self) -> None:
         """Learn for an objective and figures that one of the workloads has, after an edit.
 
-        Of an object that is the trigger that joined last: the older ones are looked at still.
+        Of an object that is the trigger that counts, or the one asked about last where that one
+        reads another feed: the others are looked at still.
         """
-        newest = {(one.namespace, one.name): of for one, of in self.workloads.items()}
+        newest: dict[tuple[str, str], Workload] = {}
+        for one, of in self.workloads.items():
+            known = newest.setdefault((one.namespace, one.name), of)
+            if (known.counts, known.asked_at_seconds) <= (of.counts, of.asked_at_seconds):
+                newest[one.namespace, one.name] = of
         wanted = [
             (of.parameters.objective, of.parameters.capacity)
             for of in newest.values()
@@ -194,6 +199,8 @@ class Workload:
     """The state for the next cycle; kept here only."""
     on_watch_list: bool = False
     """Planned for and shown. KEDA does not ask about it, and it is never forgotten."""
+    counts: bool = False
+    """Whether it is the one trigger of its object that counts: after an edit both are known."""
     live: LiveFeed | None = None
     """None until it is connected."""
     parameters: PlanParameters | None = None

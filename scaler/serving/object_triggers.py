@@ -1,7 +1,8 @@
 """The triggers of each object, by namespace and name: which one counts, and which was before it.
 
 KEDA names a scaler by its metadata, so an edit of any key makes a new workload, and the one before
-is looked at for an hour still. Beside the plans of other objects the newer one counts.
+is looked at for an hour still. Beside the plans of other objects, and for what an engine is learned
+for, the newer one counts.
 """
 
 from collections import defaultdict
@@ -50,7 +51,9 @@ class ObjectTriggers:
         at = _object(workload)
         if workload.on_watch_list:
             return
-        if self._counted.get(at, workload).asked_at_seconds <= workload.asked_at_seconds:
+        before = self._counted.get(at, workload)
+        if before.asked_at_seconds <= workload.asked_at_seconds:
+            before.counts, workload.counts = False, True
             self._counted[at] = workload
             self._count(workload)
 

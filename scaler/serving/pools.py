@@ -16,7 +16,7 @@ from scaler.decision.answers import Reference
 from scaler.decision.claim import claim_of
 from scaler.decision.scarce import Claim, Share, allot
 from scaler.evaluate import WorkloadPlan
-from scaler.trigger import TriggerSpec
+from scaler.trigger import Mode, TriggerSpec
 
 _Object = tuple[str, str]
 """Namespace and name."""
@@ -34,12 +34,14 @@ class Pools:
     def expect(self, reference: Reference, trigger_spec: TriggerSpec) -> None:
         """Count a trigger from now on, and none of its object's older ones any more.
 
-        Until its first plan the claim of an older one stands, so that nobody takes its GPUs.
+        Until its first plan the claim of an older one stands, so that nobody takes its GPUs. In
+        mode `advise` it has no plan that claims any, so the claim ends at once.
         """
         at = _object(reference)
         self._counted[at] = reference
+        claimed = None if trigger_spec.mode is Mode.ADVISE else trigger_spec.pool
         for pool, claims in self._claims.items():
-            if pool != trigger_spec.pool:
+            if pool != claimed:
                 claims.pop(at, None)
 
     def share(

@@ -78,7 +78,7 @@ class Workloads:
         self._closed_at_seconds = -math.inf
         self._workloads: dict[Reference, Workload] = {}
         self._by_namespace: defaultdict[str, dict[Reference, Workload]] = defaultdict(dict)
-        self._triggers = ObjectTriggers(plans.expect)
+        self._triggers = ObjectTriggers(self._count)
         self._feeds: dict[FeedKey, LiveFeed] = {}
         self._new: list[LiveFeed] = []
         self._has_new = asyncio.Event()
@@ -107,6 +107,12 @@ class Workloads:
             return
         workload.asked_at_seconds = asked_at_seconds
         self._triggers.asked(workload)
+
+    def _count(self, workload: Workload) -> None:
+        """Plan and learn for a workload from now on, and not for another trigger of its object."""
+        self._plans.expect(workload)
+        if workload.live is not None:
+            workload.live.follow_triggers()
 
     def _take_up(self, arrival: Arrival) -> None:
         if arrival.reference in self._workloads:

@@ -1,8 +1,12 @@
 """README's picture: drawn from numbers that it keeps, the same each time."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from bench import hero
 from bench.hero import drawn, numbers_in
 
 STEPS = 24
@@ -49,3 +53,19 @@ def test_a_dearer_day_is_not_called_a_saving() -> None:
 def test_the_committed_picture_is_what_is_drawn_today() -> None:
     svg = (Path(__file__).parents[2] / "docs" / "hero.svg").read_text()
     assert drawn(numbers_in(svg)) == svg
+
+
+def test_days_of_several_seeds_are_compared_with_the_hand_tuned_rule(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hero, "DEFAULT", replace(hero.DEFAULT, seconds=900))
+    rows = hero.compared([1, 2])
+    rules = ["foresail", "hpa-inflight", "hpa-inflight-tuned"]
+    assert [(row["seed"], row["policy"]) for row in rows] == [
+        (seed, rule) for seed in (1, 2, "mean") for rule in rules
+    ]
+    for rule in range(3):
+        first, second, mean = (rows[at + rule] for at in (0, 3, 6))
+        for figure in ("in_time", "gpu_hours", "moves"):
+            assert mean[figure] == (first[figure] + second[figure]) / 2
+    assert rows[0]["gpu_hours"] != rows[3]["gpu_hours"]

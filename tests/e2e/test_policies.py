@@ -78,4 +78,4 @@ def test_the_list_shows_mode_worth_and_ceilings(served: Bed) -> None:
         served.kubectl("delete", "capol", "balanced")
 
     assert head.split() == ["NAME", "MODE", "GPU-MINUTES", "USD-HOUR", "USD-MONTH", "AGE"]
-    assert row.split()[:5] == ["balanced", "advise", "10", "110", "12000"]
+    assert row.split()[:5] == ["balanced", "advise", "10", "112", "12000"]

@@ -291,6 +291,17 @@ def test_prompts_that_wait_a_moment_at_little_load_show_no_slots() -> None:
     assert estimate(watched).capacity.requests == pytest.approx(before, rel=0.01)
 
 
+def test_slots_that_were_made_fewer_are_seen_where_as_many_wait_as_ever_ran() -> None:
+    watched = stage()
+    watched.learner.limits = EngineLimits(running_max=256, slots=256)
+    watched.minutes(5, 3.0)  # half of the full rate, 17 running
+    watched.slots, watched.waiting = 10.0, 5 * 500.0
+    watched.minutes(30, 3.0)
+
+    # 10 minutes are the time constant: 10 + 246 ÷ e³ = 22
+    assert estimate(watched).capacity.requests == pytest.approx(22, abs=2)
+
+
 def test_one_look_with_a_queue_shows_no_slots() -> None:
     watched = stage()
     watched.waiting = 5.0

@@ -210,14 +210,17 @@ def test_taken_back_a_buffer_that_nobody_answered_is_not_kept_for_another_try() 
     assert ours_left(store.objects()) == ()
 
 
-def test_taken_back_a_pool_stays_as_large_as_pods_use_it_and_is_ours_no_more() -> None:
+@pytest.mark.parametrize(
+    "gpus", [pytest.param(1, id="GPUs"), pytest.param(0, id="no GPUs, as a router")]
+)
+def test_taken_back_a_pool_stays_as_large_as_pods_use_it_and_is_ours_no_more(gpus: int) -> None:
     state = pool(busy("a"), static=True, demand_gpus=1.0)
     store = world(state)
     carry_out(store, acted(state, plan(orders=(order(2),)), store).changes)
     for name in "abc":
         store.put(node_address(f"node-{name}"), node_document())
     for name in "ab":
-        store.put(*_pod_on(f"node-{name}"))
+        store.put(*_pod_on(f"node-{name}", gpus if name == "b" else 1))
     assert ours_left(store.objects()) == ("NodePool h100",)
     carry_out(store, withdraw(store.objects(), NOW + 1))
     (change,) = withdraw(store.objects(), NOW + 2)
@@ -246,8 +249,9 @@ def test_leases_that_a_tenant_writes_on_pods_cost_no_request() -> None:
     assert collect(store.objects(), NOW) == ()
 
 
-def _pod_on(node: str) -> tuple[Address, Document]:
+def _pod_on(node: str, gpus: int = 1) -> tuple[Address, Document]:
     address = Address(kind="Pod", resource="pods", namespace="llm", name=f"chat-{node}")
-    container = {"name": "c", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    limits = {"nvidia.com/gpu": str(gpus)} if gpus else {"cpu": "1"}
+    container = {"name": "c", "resources": {"limits": limits}}
     spec = {"nodeName": node, "containers": [container]}
     return address, {"metadata": {"namespace": "llm"}, "spec": spec}

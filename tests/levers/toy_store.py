@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from fleet.cluster.cpu_pods import cpu_pod_by_node
 from fleet.cluster.karpenter import node_claim_of, node_pool_of
 from fleet.cluster.nodes import node_of
 from fleet.cluster.pods import pod_of
@@ -71,11 +72,13 @@ class ToyStore:
         def of(kind: str) -> list[Document]:
             return [document for _, document in found.get(kind, [])]
 
+        pods = [pod_of(one) for one in of("Pod")]
         return Objects(
             nodes={one.name: one for one in map(node_of, of("Node"))},
             claims={one.name: one for one in map(node_claim_of, of("NodeClaim"))},
             pools={one.name: one for one in map(node_pool_of, of("NodePool"))},
-            pods={one.uid: one for one in map(pod_of, of("Pod"))},
+            pods={one.uid: one for one in pods},
+            cpu_pod_by_node=cpu_pod_by_node((), pods),
             made={
                 address: made_object_of(address, document)
                 for kind in _MADE

@@ -415,6 +415,9 @@ def asking(**labels: list[str]) -> list[Json]:
         pytest.param(
             asking(type=["p5.48xlarge", "g6e.12xlarge"], gpu_count=["4"]), 4, 10.4926, id="of types"
         ),
+        pytest.param(
+            asking(type=["p5.48xlarge"], family=["p5", "p4d"]), 8, 55.04, id="a type of families"
+        ),
     ],
 )
 def test_a_pool_without_a_node_has_what_its_requirements_leave(
@@ -433,16 +436,20 @@ def test_a_pool_without_a_node_has_what_its_requirements_leave(
         pytest.param(asking(family=["p5en", "p99"]), id="a family that is not known"),
         pytest.param(asking(type=["p5.48xlarge", "g6e.12xlarge"]), id="types of two sizes"),
         pytest.param(asking(gpu_name=["h100"]), id="a GPU"),
+        pytest.param(asking(category=["g", "p"]), id="categories"),
     ],
 )
 def test_a_pool_that_has_had_no_node_and_does_not_tell_its_gpus_is_named(asked: list[Json]) -> None:
-    general = pool("general", requirements=asking(family=["m7i"]))
-    assessment = assessed({Kind.NODE_POOL: [pool("h100", requirements=asked), general]})
+    others = [
+        pool("general", requirements=asking(family=["m7i"])),
+        pool("cpu", requirements=asking(category=["c", "m"]), limits={"nvidia.com/gpu": "0"}),
+    ]
+    assessment = assessed({Kind.NODE_POOL: [pool("h100", requirements=asked), *others]})
     assert assessment.pools == ()
     (remark,) = assessment.remarks
     assert remark == (
-        "pool h100 is left alone: it has had no node yet, and its requirements do not tell how "
-        "many GPUs one has"
+        "pool h100 is left alone: no node of it was seen since the start, and its requirements do "
+        "not tell how many GPUs one has"
     )
 
 
@@ -468,6 +475,25 @@ def test_a_pool_whose_last_node_is_gone_is_what_it_was(asked: list[Json], pools:
         seen = assessment.seen
     gone = assessed({Kind.NODE_POOL: [], Kind.NODE: []}, seen)
     assert (gone.pools, gone.seen.usual) == ((), {})
+
+
+def test_a_node_that_is_never_launched_leaves_its_pool_what_it_was() -> None:
+    objects = {Kind.NODE_POOL: [pool("h100", requirements=asking(family=["p5"]))]}
+    ordered = claim("h100-b")  # for a pod of one GPU
+    ordered["spec"]["resources"]["requests"]["nvidia.com/gpu"] = "1"
+    seen = assessed({**objects, Kind.NODE: [node("a")]}).seen
+    for claims in ([ordered], []):
+        assessment = assessed({**objects, Kind.NODE_CLAIM: claims}, seen)
+        state = only(assessment)
+        assert (state.gpus_per_node, state.usd_per_hour, len(state.nodes)) == (
+            8,
+            55.04,
+            len(claims),
+        )
+        assert assessment.seen.usual == seen.usual
+        seen = assessment.seen
+    unseen = only(assessed({**objects, Kind.NODE_CLAIM: [ordered]}))
+    assert unseen.gpus_per_node == 1  # nothing else tells
 
 
 @pytest.mark.parametrize(

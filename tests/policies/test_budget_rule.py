@@ -97,11 +97,27 @@ def test_a_node_of_unknown_price_is_neither_held_under_a_ceiling_nor_let_go_for_
     assert (unknown in texts(plan)) is (verdict == "leave: budget")
 
 
+def test_a_spot_node_is_not_let_go_for_the_price_that_it_would_have_on_demand() -> None:
+    idle = {"usd_per_hour": None, "capacity_type": CapacityType.SPOT}
+    state = pool(empty("a", **idle), empty("b", **idle), demand_gpus=0.0, usd_per_hour=55.04)
+    plan = plan_of(state, PoolPolicy(warm_floor_nodes=2, idle_usd_per_hour_max=56.0))
+    assert verdicts(plan) == {"a": "hold: warm floor", "b": "leave: budget"}
+
+
 def test_a_node_that_present_demand_wants_is_not_let_go_for_a_ceiling() -> None:
     held = empty("a", held_by_us_until_seconds=NOW + 200)
     state = pool(held, empty("b"), demand_gpus=1.0, forecast=forecast((1.0, 1.1, 1.2), last=1.0))
     plan = plan_of(state, PoolPolicy(warm_floor_nodes=2, idle_usd_per_hour_max=0.0))
     assert verdicts(plan) == {"a": "leave: budget", "b": "release: budget"}
+
+
+def test_a_node_that_is_not_let_go_holds_up_no_order() -> None:
+    # The hold of one node for present demand is too dear; a new one beside it is not.
+    dear = empty("a", usd_per_hour=9.0)
+    state = pool(dear, demand_gpus=1.0, forecast=forecast((1.0, 1.1, 1.2), last=1.0))
+    plan = plan_of(state, PoolPolicy(warm_floor_nodes=2, idle_usd_per_hour_max=3.0))
+    assert verdicts(plan) == {"a": "leave: budget"}
+    assert ordered(plan) == [(1, "warm floor")]
 
 
 def test_pools_of_one_policy_share_its_ceiling() -> None:

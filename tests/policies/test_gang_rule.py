@@ -135,6 +135,27 @@ def test_a_gang_that_is_too_dear_leaves_its_nodes_to_the_floor_and_the_forecast(
     assert "release: not released: a gang waits that could use it" in texts(plan)
 
 
+@pytest.mark.parametrize("waits", [0, 2, 3])
+def test_a_gang_that_is_too_dear_takes_no_node_from_present_demand(waits: int) -> None:
+    # Of a replica that is planned and has no pod yet: Karpenter would remove b before it comes.
+    held = empty("b", held_by_us_until_seconds=NOW + 200)
+    gangs = (gang(waits, gpus_per_pod=1),) if waits else ()
+    state = pool(
+        busy("a"),
+        held,
+        empty("c"),
+        demand_gpus=2.0,
+        forecast=forecast((2.0, 2.1, 2.2), last=2.0),
+        gangs=gangs,
+    )
+    plan = plan_of(state, PoolPolicy(rho=30, idle_usd_per_hour_max=2.0))
+    assert verdicts(plan) == {
+        "a": "leave: serves",
+        "b": "hold: forecast hold",
+        "c": "leave: no reason" if waits else "release: no reason",
+    }
+
+
 def test_gangs_of_which_each_is_too_dear_leave_nothing_behind() -> None:
     gangs = tuple(
         gang(3, workload=Workload(kind="Job", namespace="ml", name=f"t{at}")) for at in range(9)

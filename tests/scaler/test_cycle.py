@@ -492,6 +492,23 @@ async def test_the_engine_is_learned_for_the_trigger_that_is_left() -> None:
         assert engine_kept(site) == untaught(1.0)
 
 
+async def test_after_an_edit_that_was_undone_the_engine_is_learned_for_the_trigger_of_before() -> (
+    None
+):
+    async with running({"a": FakeFeed()}) as site:
+        kept = site.ask("a", ttft="1s")
+        await until(60)
+        site.ask("a", ttft="3s")
+        await until(120)
+        assert engine_kept(site) == untaught(3.0)
+        site.loop.note_asked(kept.reference, site.wall.steady())
+        assert engine_kept(site) == untaught(3.0)
+        await until(661)  # KEDA has not asked about the edit for ten minutes
+        site.loop.note_asked(kept.reference, site.wall.steady())
+        assert len(site.loop.statuses()) == 2
+        assert engine_kept(site) == untaught(1.0)
+
+
 async def test_a_past_that_is_being_read_when_the_clock_is_set_is_read_anew() -> None:
     feed = FakeFeed(past_seconds=600, past_delay_seconds=5)
     async with running({"a": feed}, history_seconds=3600) as site:

@@ -129,11 +129,30 @@ def test_nothing_is_released_while_a_queue_stands(waiting: float, desired: int) 
 @pytest.mark.parametrize("requests", [2.0, 0.0, None], ids=["steady", "draining", "unmeasured"])
 def test_a_queue_that_drains_releases_nothing(requests: float | None) -> None:
     # 10 replicas take 60 requests of the queue into their slots in a look, faster than they end
-    looked = seen(waiting=40.0, replicas=10.0)
+    looked = seen(waiting=40.0, running=100.0, replicas=10.0)
     demand = replace(asked(4500), requests=requests)
     plan, _ = decide(looked, demand, outlook(4.5), BY_COST, at(10))
 
     assert plan.desired == 10
+
+
+def test_a_queue_of_which_nothing_runs_counts_by_its_slots_alone() -> None:
+    looked = seen(waiting=40.0, running=0.0, replicas=10.0)
+    demand = replace(asked(4500), requests=0.0)
+    plan, _ = decide(looked, demand, outlook(4.5), BY_COST, at(10))
+
+    assert plan.desired < 10
+
+
+@pytest.mark.parametrize(("waiting", "desired"), [(1.0, 5), (5.0, 10)], ids=["moment", "queue"])
+def test_without_a_request_counter_a_tenth_of_those_that_run_is_a_queue(
+    waiting: float, desired: int
+) -> None:
+    looked = seen(waiting=waiting, running=50.0, replicas=10.0)
+    demand = replace(asked(4500), requests=None)
+    plan, _ = decide(looked, demand, outlook(4.5), BY_COST, at(10))
+
+    assert plan.desired == desired
 
 
 def test_no_replica_goes_whose_streams_the_others_cannot_take() -> None:

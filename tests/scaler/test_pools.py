@@ -162,12 +162,15 @@ async def test_an_edited_workload_claims_its_gpus_once() -> None:
     assert site.answers == {"chat": 1, "batch": 12}
 
 
-async def test_an_edit_that_leaves_a_pool_frees_its_gpus() -> None:
+@pytest.mark.parametrize(
+    "metadata", [{}, {"pool": "h100", "mode": "advise"}], ids=["no-pool", "advise"]
+)
+async def test_an_edit_that_leaves_a_pool_frees_its_gpus(metadata: dict[str, str]) -> None:
     site = Site(8, chat=chat(), batch=batch())
     await site.arrive("chat", pool="h100")
     await site.arrive("batch", pool="h100")
     assert site.answers == {"chat": 5, "batch": 4}
-    await site.arrive("chat")
+    await site.arrive("chat", **metadata)
     await site.look()
     assert site.answers == {"chat": 5, "batch": 8}
 

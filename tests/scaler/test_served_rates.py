@@ -16,6 +16,7 @@ from scaler.feed_key import FeedKey
 from scaler.learning.engine import EngineLearner
 from scaler.serving.feeds import LiveFeed, Workload
 from scaler.serving.history import PastReading
+from scaler.serving.object_triggers import ObjectTriggers
 from scaler.signals import Absent, Observation, Signal, Value
 from tests.learning.engine_stage import OBJECTIVE
 from tests.scaler.fakes import PARAMETERS, NoForecast, feed_key
@@ -197,23 +198,57 @@ async def test_a_jump_in_the_past_is_a_gap_in_the_forecasts_series() -> None:
 def test_an_edited_trigger_is_what_the_engine_is_learned_for(
     objective: Objective, figure: float
 ) -> None:
-    live = LiveFeed(
+    live = quiet_feed()
+    capacity = replace(GIVEN, work=replace(GIVEN.work, prompt=1 / figure))
+    join(live, "2s", asked_at_seconds=0.0, objective=objective, capacity=capacity)
+
+    live.follow_triggers()
+
+    assert (live.engine.objective, live.engine.given) == (objective, capacity)
+
+
+def test_of_two_triggers_that_a_restart_finds_the_engine_is_learned_for_the_one_that_counts() -> (
+    None
+):
+    live, triggers = quiet_feed(), ObjectTriggers(lambda _: None)
+    asked = {3.0: 3000.0, 1.0: 60.0}  # the superseded one arrives last
+    for ttft, at in asked.items():
+        objective = replace(OBJECTIVE, ttft_seconds=ttft)
+        workload = join(live, f"{ttft}", asked_at_seconds=at, objective=objective, capacity=GIVEN)
+        triggers.add(workload)
+        triggers.count(workload)
+
+    live.follow_triggers()
+
+    assert live.engine.objective.ttft_seconds == 3.0
+
+
+def quiet_feed() -> LiveFeed:
+    return LiveFeed(
         key=feed_key("m"),
         source="main",
         feed=Past(),
         tracker=DemandTracker(NoForecast, step_seconds=60),
         engine=learner(),
     )
-    capacity = replace(GIVEN, work=replace(GIVEN.work, prompt=1 / figure))
-    reference = Reference.of("llm", "a", {})
-    live.workloads[reference] = Workload(
+
+
+def join(
+    live: LiveFeed,
+    ttft: str,
+    *,
+    asked_at_seconds: float,
+    objective: Objective,
+    capacity: ReplicaCapacity,
+) -> Workload:
+    """A trigger of the object `a` that reads the feed."""
+    reference = Reference.of("llm", "a", {"ttft": ttft})
+    workload = Workload(
         reference=reference,
         trigger_spec=None,
-        asked_at_seconds=0.0,
+        asked_at_seconds=asked_at_seconds,
         cycle_state=CycleState.unread(0.0),
         parameters=replace(PARAMETERS, objective=objective, capacity=capacity),
     )
-
-    live.follow_triggers()
-
-    assert (live.engine.objective, live.engine.given) == (objective, capacity)
+    live.workloads[reference] = workload
+    return workload
