@@ -149,7 +149,8 @@ def _empty_since(draft: PoolDraft, node: PoolNode) -> float:
 def _given_up(draft: PoolDraft) -> list[PoolNode]:
     """Nodes that are not held any more because their price is above what is left.
 
-    Without those that present demand wants: these stay, in the order in which it is counted. A node's own price: the one of new nodes, by which it counted, is that on demand where the pool
+    Without those that present demand wants: these stay, in the order in which it is counted. A
+    node's own price: the one of new nodes, by which it counted, is that on demand where the pool
     allows spot machines too.
     """
     wanted = max(0, draft.demand_nodes - len(draft.used))
