@@ -197,12 +197,14 @@ class EngineLearner:
         waiting, running = seen.value(Signal.WAITING), seen.value(Signal.RUNNING)
         self._context(seen, ready, running, minutes=minutes)
         itl = self._itl(seen)
-        load = 0.0 if itl is None else self._load(prompt, generated)
         kv_full = (seen.value(Signal.KV_USE) or 0.0) >= _KV_FULL
         waits = waiting is not None and running is not None and waiting > QUEUE_SHARE * running
-        many = self.limits.is_full((running or 0.0) / ready, (waiting or 0.0) / ready)
-        full = load >= _FULL_LOAD or kv_full or many
-        stood, self._queued = self._queued and waits and full, waits and full
+        queued = waits and (
+            kv_full
+            or self.limits.is_full((running or 0.0) / ready, (waiting or 0.0) / ready)
+            or (itl is not None and self._load(prompt, generated) >= _FULL_LOAD)
+        )
+        stood, self._queued = self._queued and queued, queued
         if running is not None and settled:
             paced = itl is not None and itl <= self.objective.itl_seconds and not kv_full
             self.limits.take_running(running / ready, queued=stood, paced=paced, minutes=minutes)
