@@ -153,10 +153,9 @@ def _given_up(draft: PoolDraft) -> list[PoolNode]:
     node's own price: the one of new nodes, by which it counted, is that on demand where the pool
     allows spot machines too.
     """
-    wanted = max(0, draft.demand_nodes - len(draft.used))
     return [
         node
-        for node in draft.empty[wanted:]
+        for node in draft.empty[draft.demand_nodes_unused :]
         if draft.reasons.get(node.uid) is Reason.BUDGET and node.usd_per_hour is not None
     ]
 

@@ -112,6 +112,11 @@ class PoolDraft:
         """Nodes that the present demand fills; Karpenter buys these by itself."""
         return self.filled_by(self.pool.demand_gpus)
 
+    @property
+    def demand_nodes_unused(self) -> int:
+        """Those of them that have no pod yet."""
+        return max(0, self.demand_nodes - len(self.used))
+
     def filled_by(self, gpus: float) -> int:
         """Nodes that so many GPUs of demand fill."""
         return math.ceil(gpus / self.pool.gpus_per_node - _NOISE)

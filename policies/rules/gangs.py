@@ -131,7 +131,7 @@ def _free(draft: PoolDraft) -> list[PoolNode]:
     Among them those of the NVLink domain with most: a gang runs best within one.
     """
     free = [*_by_domain(draft, draft.empty), *draft.coming]
-    return free[: max(0, len(free) - _wanted_now(draft))]
+    return free[: max(0, len(free) - draft.demand_nodes_unused)]
 
 
 def _beyond_demand(draft: PoolDraft) -> list[PoolNode]:
@@ -139,14 +139,9 @@ def _beyond_demand(draft: PoolDraft) -> list[PoolNode]:
 
     Those that demand wants are so the first ones, also where they are of the largest domain.
     """
-    wanted = _wanted_now(draft)
+    wanted = draft.demand_nodes_unused
     coming = draft.coming[max(0, wanted - len(draft.empty)) :]
     return [*_by_domain(draft, draft.empty[wanted:]), *coming]
-
-
-def _wanted_now(draft: PoolDraft) -> int:
-    """Nodes without pods that present demand wants."""
-    return max(0, draft.demand_nodes - len(draft.used))
 
 
 def _by_domain(draft: PoolDraft, nodes: list[PoolNode]) -> list[PoolNode]:

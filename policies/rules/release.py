@@ -1,10 +1,10 @@
 """Let go the empty nodes above those that are wanted: the one whose going frees most first.
 
 Only an empty node is released, and none with a pod that asks for no GPU and is no DaemonSet's, so
-running work is never touched; GPUs that are free beside used
-ones are worked off by `policies.rules.pod_costs`. Of nodes that share an NVLink domain all go or
-none: a part of a domain serves no workload that spans it. A reserved node costs the same without
-us, so its release saves nothing. Where demand has fallen since the forecast was made, the nodes
+running work is never touched; GPUs that are free beside used ones are worked off by
+`policies.rules.pod_costs`. Of nodes that share an NVLink domain all go or none: a part of a domain
+serves no workload that spans it. A reserved node costs the same without us, so its release saves
+nothing. Where demand has fallen since the forecast was made, the nodes
 that it filled then go at once only if a pod that comes back soon is worth little beside a node. A
 pool that orders nodes in this round releases none, and what another owner may have bought again
 after a release is left alone (`policies.rules.bought_again`).
