@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import ClientConnectionError, ClientSession
+
+from bench._ports import free_port
 
 _READY_SECONDS = 180.0
 
@@ -45,7 +46,7 @@ class Server:
 @contextlib.asynccontextmanager
 async def serving(api: str) -> AsyncIterator[Server]:
     """The shipped program, following the API server at this address."""
-    port, http_port = _free_port(), _free_port()
+    port, http_port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         kubeconfig = Path(folder) / "kubeconfig"
         kubeconfig.write_text(
@@ -88,9 +89,3 @@ async def _until_ready(process: asyncio.subprocess.Process, http_port: int) -> N
             await asyncio.sleep(0.1)
         # Its scores are worked out ahead; a scheduler's first pods rarely come in this second.
         await asyncio.sleep(2.0)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,7 +5,6 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import grpc
 import grpc.aio
 
 from bench._faults_row import Fault, Observed
+from bench._ports import free_port
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 
@@ -113,7 +113,7 @@ async def _ended_under_load(
 
 @contextlib.contextmanager
 def _serving(stderr: int) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
-    grpc_port, http_port = _free_port(), _free_port()
+    grpc_port, http_port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "foresail.yaml"
         settings.write_text(
@@ -142,10 +142,3 @@ def _wait_until_ready(port: int) -> None:
                 return
         time.sleep(0.1)
     raise TimeoutError("the scaler is not ready")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

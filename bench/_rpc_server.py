@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -14,6 +13,8 @@ from http import HTTPStatus
 from pathlib import Path
 
 from aiohttp import ClientConnectionError, ClientSession
+
+from bench._ports import free_port
 
 _PAGE_SECONDS_MAX = 120.0
 _READY_SECONDS_MAX = 120.0
@@ -72,7 +73,7 @@ async def serving(sources: str, *, log: int | None = None) -> AsyncIterator[Serv
         sources: the settings but for the ports, from `sources:` on.
         log: the file for its log; None = our standard error.
     """
-    grpc_port, http_port = _free_port(), _free_port()
+    grpc_port, http_port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "foresail.yaml"
         config.write_text(
@@ -106,12 +107,6 @@ async def _until_ready(http_port: int) -> None:
                     if response.ok:
                         return
             await asyncio.sleep(0.1)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def cpu_seconds_of(pid: int) -> float:
