@@ -10,7 +10,7 @@ import itertools
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
@@ -19,13 +19,16 @@ from typing import Final, Self
 import aiohttp
 import grpc.aio
 
-from bench._attack_source import FAULTS
+from bench._attack_otlp import export_request
+from bench._attack_source import FAULTS, PAGE_FAULTS
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 
 NAMESPACE: Final = "hostile"
 FRONTS: Final = (
     "own_objects",
+    "scrape",
+    "otlp",
     "names",
     "edits",
     "huge",
@@ -34,10 +37,12 @@ FRONTS: Final = (
     "streams",
 )
 _OBJECTS_OF_A_FAULT: Final = 80
+_OBJECTS_OF_A_PAGE: Final = 20
 _POLL_SECONDS: Final = 15.0
 _NAMES_A_SECOND: Final = 30.0
 _EDITS_A_SECOND: Final = 20.0
 _HUGE_A_SECOND: Final = 3.0
+_EXPORTS_A_SECOND: Final = 20.0
 _HTTP_CLIENTS: Final = 16
 _HTTP_PAUSE_SECONDS: Final = 0.02
 _IDLE_SOCKETS: Final = 100
@@ -53,6 +58,8 @@ class Victim:
 
     grpc_port: int
     http_port: int
+    otlp_port: int
+    """Of the receiver that its namespace may send to."""
     source_port: int
     """Of the attacker's own sources."""
 
@@ -104,7 +111,15 @@ class _Fronts:
         ):
             keda = pb_grpc.ExternalScalerStub(channel)
             own: dict[str, Callable[[], list[Awaitable[None]]]] = {
-                "own_objects": lambda: [self._own_objects(keda)],
+                "own_objects": lambda: [
+                    self._own_objects("own_objects", keda, FAULTS, _OBJECTS_OF_A_FAULT)
+                ],
+                "scrape": lambda: [
+                    self._own_objects("scrape", keda, PAGE_FAULTS, _OBJECTS_OF_A_PAGE)
+                ],
+                "otlp": lambda: [
+                    self._every(_EXPORTS_A_SECOND, lambda n: self._export(session, n))
+                ],
                 "names": lambda: [self._every(_NAMES_A_SECOND, lambda n: self._name(keda, n))],
                 "edits": lambda: [self._every(_EDITS_A_SECOND, lambda n: self._edit(keda, n))],
                 "huge": lambda: [self._every(_HUGE_A_SECOND, lambda n: self._huge(keda, n))],
@@ -127,17 +142,33 @@ class _Fronts:
             await do(number)
             await asyncio.sleep(1 / a_second)
 
-    async def _own_objects(self, keda: "pb_grpc.ExternalScalerAsyncStub") -> None:
+    async def _own_objects(
+        self,
+        front: str,
+        keda: "pb_grpc.ExternalScalerAsyncStub",
+        sources: Sequence[str],
+        objects_of_each: int,
+    ) -> None:
         """Its own workloads on its own sources, polled as KEDA does."""
         references = [
-            _reference(f"{fault}-{n}", {"model": f"m-{n}", "source": fault, "mode": "act"})
-            for fault in FAULTS
-            for n in range(_OBJECTS_OF_A_FAULT)
+            _reference(f"{source}-{n}", {"model": f"m-{n}", "source": source, "mode": "act"})
+            for source in sources
+            for n in range(objects_of_each)
         ]
         while True:
             for reference in references:
-                await self._ask("own_objects", keda, reference)
+                await self._ask(front, keda, reference)
                 await asyncio.sleep(_POLL_SECONDS / len(references))
+
+    async def _export(self, session: aiohttp.ClientSession, number: int) -> None:
+        self._counts["otlp"] += 1
+        url = f"http://127.0.0.1:{self._victim.otlp_port}/v1/metrics"
+        body, encoding = export_request(number)
+        headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": encoding}
+        limit = aiohttp.ClientTimeout(total=5)
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with session.post(url, data=body, headers=headers, timeout=limit) as answer:
+                await answer.read()
 
     async def _name(self, keda: "pb_grpc.ExternalScalerAsyncStub", number: int) -> None:
         metadata = {"model": f"m-{number}", "source": "hang"}

@@ -1,4 +1,4 @@
-"""The sources of a tenant that does its worst: they hang, drip, send bombs or absurd numbers."""
+"""Sources and pods of a tenant that does its worst: they hang, drip, send bombs or nonsense."""
 
 import asyncio
 import contextlib
@@ -16,9 +16,20 @@ from bench._process_apart import served_apart
 
 FAULTS: Final = ("hang", "drip", "gzip-bomb", "many-series", "absurd")
 """Paths below which a source has this fault."""
+PAGE_FAULTS: Final = (
+    "page-hang",
+    "page-drip",
+    "page-bomb",
+    "page-lines",
+    "page-series",
+    "page-absurd",
+)
+"""Paths at which a pod's metrics page has this fault."""
 _DRIP_SECONDS: Final = 1.0
 _UNPACKED_BYTES: Final = 2**28
 _SERIES: Final = 120_000
+_PAGE_BYTES: Final = 2**24
+_PAGE_SERIES: Final = 20_000
 _ABSURD: Final = ("1e308", "NaN", "-7", "18446744073709551615")
 
 
@@ -62,18 +73,25 @@ def _serve(_: None, ports: "SimpleQueue[int]") -> None:
     bomb = gzip.compress(b'{"data":{"result":[' + b" " * _UNPACKED_BYTES + b"]}}", 1)
     series = b'{"metric":{"__name__":"vllm:num_requests_running"},"values":[[1,"1"]]}'
     many = b'{"data":{"result":[' + b",".join([series] * _SERIES) + b"]}}"
-    answers = (
+    packed = {"Content-Encoding": "gzip"}
+    answers = (_hang, _drip, _sends(bomb, packed), _sends(many, {}), _send_absurd)
+    page_bomb = gzip.compress(b"\n" * _UNPACKED_BYTES, 1)
+    lines = gzip.compress(b"vllm:num\n" * (_PAGE_BYTES // 9), 1)
+    pages = (
         _hang,
         _drip,
-        _sends(bomb, {"Content-Encoding": "gzip"}),
-        _sends(many, {}),
-        _send_absurd,
+        _sends(page_bomb, packed),
+        _sends(lines, packed),
+        _sends(_page_of_series(), packed),
+        _sends(_absurd_page(), {}),
     )
 
     async def run() -> None:
         app = web.Application()
         for fault, answer in zip(FAULTS, answers, strict=True):
             app.router.add_route("*", f"/{fault}/{{rest:.*}}", answer)
+        for fault, answer in zip(PAGE_FAULTS, pages, strict=True):
+            app.router.add_get(f"/{fault}", answer)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -97,3 +115,14 @@ def _absurd(now: float) -> bytes:
         for name in names
     ]
     return json.dumps({"status": "success", "data": {"result": result}}).encode()
+
+
+def _page_of_series() -> bytes:
+    """As many series of the engine as a page may have, packed."""
+    line = 'vllm:num_requests_running{{model_name="m-{}"}} 1\n'
+    return gzip.compress("".join(line.format(n) for n in range(_PAGE_SERIES)).encode(), 1)
+
+
+def _absurd_page() -> bytes:
+    names = ("num_requests_waiting", "generation_tokens_total", "prompt_tokens_total")
+    return "".join(f"vllm:{name} {value}\n" for name in names for value in _ABSURD).encode()

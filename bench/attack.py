@@ -1,11 +1,11 @@
 """One tenant does its worst on all fronts at once; what it costs a thousand honest workloads.
 
-The tenant has sources that hang, drip, send bombs and absurd numbers, with hundreds of
-ScaledObjects on them; it edits one object without end, makes up thousands of names and sends
-metadata of megabytes. Beside it a client of the network floods the second port, and holds
-connections that it never reads. The honest workloads are on another source of the shipped server;
-KEDA's calls about them are counted, beside those to a server that answers a constant
-(`bench._rpc_floor`).
+The tenant has sources and pods that hang, drip, send bombs and absurd numbers, with hundreds of
+ScaledObjects on them; it floods its receiver of OTLP, edits one object without end, makes up
+thousands of names and sends metadata of megabytes. Beside it a client of the network floods the
+second port, and holds connections that it never reads. The honest workloads are on another source
+of the shipped server; KEDA's calls about them are counted, beside those to a server that answers a
+constant (`bench._rpc_floor`).
 
 Every run is made twice: the row `control` has the same server, workloads and calls without the
 tenant and the client. Only what the row `attack` has beyond it is the attack's. `server_cores` is
@@ -35,7 +35,8 @@ import grpc.aio
 import numpy as np
 
 from bench._attack_fronts import FRONTS, NAMESPACE, Attack, Victim
-from bench._attack_source import FAULTS, hostile
+from bench._attack_source import FAULTS, PAGE_FAULTS, hostile
+from bench._ports import free_port
 from bench._report import Row, show
 from bench._rpc_calls import Tally, bench_object, drive, until_live
 from bench._rpc_floor import floor
@@ -124,7 +125,8 @@ async def _measured(workloads: int, seconds: float, attacked_on: Sequence[str]) 
     with prometheus(workloads) as honest_port, hostile() as hostile_port:
         references = [bench_object(index) for index in range(workloads)]
         namespaces = sorted({one.namespace for one in references})
-        sources = _sources(honest_port, hostile_port, namespaces)
+        otlp_port = free_port()
+        sources = _sources(honest_port, hostile_port, otlp_port, namespaces)
         async with (
             serving(sources, log=subprocess.DEVNULL) as server,
             grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
@@ -134,7 +136,10 @@ async def _measured(workloads: int, seconds: float, attacked_on: Sequence[str]) 
             keda = pb_grpc.ExternalScalerStub(channel)
             await until_live(keda, references, seconds_max=_LIVE_SECONDS_MAX)
             victim = Victim(
-                grpc_port=server.grpc_port, http_port=server.http_port, source_port=hostile_port
+                grpc_port=server.grpc_port,
+                http_port=server.http_port,
+                otlp_port=otlp_port,
+                source_port=hostile_port,
             )
             tally, floor_tally, peak = Tally(), Tally(), _Peak()
             missed = await server.looks_missed()
@@ -245,9 +250,14 @@ async def _watch_moments(port: int, workloads: int, begun: float, short: list[Ro
         before = looks
 
 
-def _sources(honest_port: int, hostile_port: int, namespaces: Sequence[str]) -> str:
+def _sources(honest_port: int, hostile_port: int, otlp_port: int, namespaces: Sequence[str]) -> str:
     base = f"http://127.0.0.1:{hostile_port}"
     own = "".join(f"  - {{name: {f}, prometheus: {{url: '{base}/{f}'}}}}\n" for f in FAULTS)
+    for fault in PAGE_FAULTS:
+        pages = f"urls: ['{base}/{fault}'], namespaces: [{NAMESPACE}]"
+        own += f"  - {{name: {fault}, scrape: {{{pages}}}}}\n"
+    receiver = f"http: '127.0.0.1:{otlp_port}', namespaces: [{NAMESPACE}]"
+    own += f"  - {{name: otlp, otlp: {{{receiver}}}}}\n"
     return (
         "sources:\n"
         f"  - {{name: main, prometheus: {{url: 'http://127.0.0.1:{honest_port}'}}}}\n"
@@ -256,6 +266,6 @@ def _sources(honest_port: int, hostile_port: int, namespaces: Sequence[str]) -> 
         "tenants:\n"
         f"  - {{namespaces: [{', '.join(namespaces)}], sources: [main]}}\n"
         f"  - namespaces: [{NAMESPACE}]\n"
-        f"    sources: [{', '.join(FAULTS)}]\n"
+        f"    sources: [{', '.join((*FAULTS, *PAGE_FAULTS, 'otlp'))}]\n"
         f"    metadataAddresses: ['{base}']\n"
     )
