@@ -138,12 +138,20 @@ class Election:
         return (self._seen.holder or None) if self._seen is not None else None
 
     async def run(self) -> None:
-        """Stand for election for good; when cancelled, give the Lease back."""
+        """Stand for election for good; when cancelled, give the Lease back.
+
+        An attempt that is under way then is not broken off: it may have written the Lease already,
+        and only its answer tells the version to give back.
+        """
+        under_way: asyncio.Task[None] | None = None
         try:
             while True:
-                await self.attempt()
+                under_way = asyncio.create_task(self.attempt())
+                await asyncio.shield(under_way)
                 await asyncio.sleep(self._pace.retry_seconds)
         finally:
+            if under_way is not None:
+                _ = await asyncio.wait([under_way])
             await asyncio.shield(self.give_back())
 
     async def attempt(self) -> None:

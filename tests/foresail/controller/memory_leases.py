@@ -27,6 +27,8 @@ class LeasesView:
     hangs: bool = False
     loses_answers: bool = False
     """Writes are done, and their answers are lost."""
+    answer_seconds: float = 0.0
+    """Between a write and its answer."""
 
     async def read(self) -> LeaseRecord | None:
         await self._reach()
@@ -42,7 +44,10 @@ class LeasesView:
         self.leases.writes.append(self.leases.record)
         if self.loses_answers:
             await asyncio.Event().wait()
-        return self.leases.record
+        written = self.leases.record
+        if self.answer_seconds:
+            await asyncio.sleep(self.answer_seconds)
+        return written
 
     async def _reach(self) -> None:
         if self.hangs:

@@ -66,9 +66,24 @@ async def test_a_leader_that_ends_lets_the_other_lead_at_the_next_attempt() -> N
         await a.stop()
         assert leases.record is not None
         assert (leases.record.holder, a.leading) == ("", False)
-        await asyncio.sleep(4)
+        await asyncio.sleep(4.5)
         assert b.leading
         assert leases.record.transitions == 1
+
+
+@pytest.mark.parametrize("at_seconds", [1.0, 7.0], ids=["the first write", "a renewal"])
+async def test_one_that_ends_before_the_answer_to_its_write_gives_the_lease_back(
+    at_seconds: float,
+) -> None:
+    """An attempt each 4 s and the 2 s of its answer: at 1 s and at 7 s one is under way."""
+    leases = MemoryLeases()
+    async with standing(leases, "a") as a:
+        a.leases.answer_seconds = 2.0
+        await asyncio.sleep(at_seconds)
+        assert leases.record is not None
+        assert leases.record.holder == "a"
+        await a.stop()
+    assert (leases.record.holder, a.leading) == ("", False)
 
 
 async def test_the_note_of_a_leader_outlives_it_and_is_found_before_another_replaces_it() -> None:
