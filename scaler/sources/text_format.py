@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample as ParsedSample
 
 from scaler.limits import Limit
 from scaler.sources.series import Sample
@@ -74,15 +75,23 @@ def samples_of(
     Raises:
         ValueError: not that format.
     """
-    for family in text_string_to_metric_families("\n".join(lines) + "\n"):
-        for sample in family.samples:
-            # The exporter's own labels win, as with `honor_labels`.
-            yield Sample(
-                name=sample.name,
-                labels={**labels, **sample.labels},
-                value=sample.value,
-                at_seconds=at_seconds,
-            )
+    for sample in _parsed(lines):
+        # The exporter's own labels win, as with `honor_labels`.
+        yield Sample(
+            name=sample.name,
+            labels={**labels, **sample.labels},
+            value=sample.value,
+            at_seconds=at_seconds,
+        )
+
+
+def _parsed(lines: Sequence[str]) -> Iterator[ParsedSample]:
+    """The parser's samples; for a label without a name it raises what it does not document."""
+    try:
+        for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+            yield from family.samples
+    except LookupError as error:
+        raise ValueError(f"no line of Prometheus' text format: {error}") from error
 
 
 @lru_cache(maxsize=64)

@@ -418,6 +418,7 @@ TARGETS: Mapping[str, Target] = {
             b'vllm:num_requests_running{model_name="llama-70b"} 1e308\n',
             b'vllm:generation_tokens_total{model_name="llama-70b"} -Inf 1800000000\n',
             b'vllm:time_to_first_token_seconds_bucket{le="+Inf",model_name="llama-70b"} 7\n',
+            b'vllm:num_requests_running{b="0", = deferred by x="y"} 1\n',
         ),
         ("vllm:", "_total", "_bucket", 'le="', "NaN", "+Inf", "1e308", "# TYPE ", "# EOF", "\\n"),
     ),
