@@ -115,7 +115,9 @@ def snapshot_of(
         placed[pod.node].append(pod)
     rules = by_pool(cluster.taint_rules or ())
     slices = [tainted(one, rules) for one in cluster.slices or ()]
-    dra = gpus_by_node(slices, cluster.claims or (), known.catalogue)
+    # Without slices, what claims have is unknown, and not gone.
+    claims = () if cluster.slices is None else cluster.claims or ()
+    dra = gpus_by_node(slices, claims, known.catalogue)
     made_by = claims_of_nodes(cluster)
     by_claims = cluster.pods is None or any(pod.claims for pod in pods.values())
     remembered = RememberedAccounts() if remembered is None or activity is not None else remembered
@@ -148,7 +150,7 @@ def snapshot_of(
     remembered.end()
     of_nodes = (remark for node in nodes for remark in node.remarks)
     remarks = [*cluster.remarks, *_unknown_uses(nodes), *of_nodes, *uncounted]
-    strays = sum(map(len, dra.values()))
+    strays = sum(not gpu.gone for of_dra in dra.values() for gpu in of_dra)
     if strays:
         remarks.append(f"{strays} GPUs in ResourceSlices are on no node that exists")
     pools = cluster.node_pools
@@ -192,7 +194,7 @@ def held_on(node: Node, known: Known, pods: Sequence[Pod], dra: Sequence[Gpu]) -
         node: the node.
         known: the catalogue, machine types and prices.
         pods: that are on it and have not ended.
-        dra: its GPUs that DRA gives out.
+        dra: its GPUs that DRA gives out, or gave out.
     """
     product = next((gpu.product for gpu in dra if gpu.product), None)
     hardware = hardware_of(node, known.catalogue, known.prices, product)
@@ -201,7 +203,8 @@ def held_on(node: Node, known: Known, pods: Sequence[Pod], dra: Sequence[Gpu]) -
         hardware=hardware,
         quota=quota_of(node, hardware.generation, hardware.gpus),
         pods=pods,
-        dra=dra,
+        dra=[gpu for gpu in dra if not gpu.gone],
+        gone=[gpu for gpu in dra if gpu.gone],
         model_labels=known.model_labels,
     )
     if known.prices.measured:  # of the whole node, so its GPUs are counted first
@@ -229,12 +232,15 @@ def _not_read(held: Held, unread: frozenset[str], *, by_claims: bool) -> str | N
         unread: the kinds that were not read.
         by_claims: a pod of the cluster has claims, or may have.
     """
-    if held.quota.share and _POD in unread:
+    if (held.quota.share or held.quota.gone) and _POD in unread:
         return _POD
-    if by_claims and held.dra and _CLAIM in unread:
-        return _CLAIM
-    if by_claims and not held.dra and not held.quota.share and _SLICE in unread:
+    driverless = not held.dra and not held.quota.share
+    if by_claims and driverless and _SLICE in unread:
         return _SLICE
+    # Pods may have claims on a node whose driver is gone.
+    claimed = driverless and (_POD in unread or any(pod.claims for pod in held.pods))
+    if by_claims and (held.dra or claimed) and _CLAIM in unread:
+        return _CLAIM
     if TAINT_RULE in unread and _may_be_tainted(held):
         return TAINT_RULE
     return None

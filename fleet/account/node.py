@@ -7,6 +7,7 @@ from typing import Final
 from fleet.account.machines import is_initialized
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
+from fleet.cluster.gpus import GONE
 from fleet.cluster.nodes import CapacityType, Node
 from fleet.cluster.pods import Pod
 from fleet.idleness import idle_of
@@ -64,7 +65,8 @@ class NodeGpus:
     claim: str | None
     """Karpenter's NodeClaim, that the node was made by."""
     initialized: bool
-    """False = it is paid for, and pods cannot have its GPUs yet."""
+    """False = it is paid for, and pods cannot have its GPUs yet. One with pods on its GPUs is, also
+    when its driver is gone."""
     kept: Reason | None
     """Why it stays although nobody uses it, by its annotations; None = none says."""
     usd_per_gpu_hour: float | None
@@ -123,7 +125,7 @@ def account_of(
         clique=hardware.clique,
         capacity_type=node.capacity_type,
         claim=held.claim.name if held.claim else None,
-        initialized=is_initialized(node, held.claim) and bool(dra or held.quota.share),
+        initialized=is_initialized(node, held.claim) and bool(dra or held.quota.share or uses),
         kept=_kept(node, now_seconds),
         usd_per_gpu_hour=hardware.price.usd_per_gpu_hour if hardware.price else None,
         price_source=hardware.price.source if hardware.price else None,
@@ -147,7 +149,7 @@ def _out_reason(held: Held) -> str:
     if held.out is not None:
         return held.out
     if not held.dra and not held.quota.share:
-        return "no driver offers it yet"
+        return GONE if held.kept else "no driver offers it yet"
     of_devices = [gpu.out for gpu in held.dra if gpu.out is not None]
     if of_devices:
         return of_devices[0]
@@ -186,10 +188,16 @@ def _room(held: Held, gpus: int, free: float) -> list[float]:
 
 def _remarks(held: Held, gpus: int, asked: float) -> list[str]:
     name, found = held.node.name, []
+    least = "at least " if held.hardware.gpus is None else ""
     if asked > gpus + _NOISE:
         both = held.dra and held.quota.share
         by = ", by DRA and by a device plugin" if both else ""
         found.append(f"node {name}: {asked:g} of {gpus} GPUs are given out{by}")
     if not held.dra and not held.quota.share and held.not_read is None:
-        found.append(f"node {name}: no driver offers its {gpus} GPUs yet")
+        found.append(
+            f"node {name}: its driver is gone: pods have {rounded(held.kept):g} of its {least}"
+            f"{gpus} GPUs and run on, and no other gets one; see to its device plugin or DRA driver"
+            if held.kept
+            else f"node {name}: no driver offers its {gpus} GPUs yet"
+        )
     return found

@@ -7,7 +7,7 @@ GPUs; a slice is one part of as many as a GPU has room for.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 from typing import Final
@@ -34,6 +34,9 @@ class Quota:
     """That pods may have: fewer where some are unhealthy."""
     share: Mapping[str, float]
     """GPUs behind one unit of each resource."""
+    gone: Mapping[str, float] = field(default_factory=dict)
+    """GPUs behind one unit of each resource that it gave out and gives out no more. The kubelet
+    sets their capacity to 0 when the device plugin is away, and pods that have them run on."""
     partitioned: bool = False
     """By MIG: what is given out is no whole GPU, and NVLink joins none of it."""
 
@@ -49,14 +52,16 @@ class Quota:
             requests: of the pod.
             but: resources that somebody else gives it.
         """
-        return sum(
-            float(count) * self.share[name]
-            for name, count in requests.items()
-            if name in self.share and name not in but
-        )
+        return _behind(self.share, requests, but)
 
+    def kept(self, requests: Mapping[str, Fraction], but: frozenset[str] = frozenset()) -> float:
+        """GPUs behind what a pod was given before the device plugin went away.
 
-NONE: Final = Quota(gpus=0, usable=0.0, share={})
+        Args:
+            requests: of the pod.
+            but: resources that somebody else gives it.
+        """
+        return _behind(self.gone, requests, but)
 
 
 def quota_of(node: Node, generation: Generation | None, known_gpus: int | None) -> Quota:
@@ -72,8 +77,9 @@ def quota_of(node: Node, generation: Generation | None, known_gpus: int | None) 
     share = {name: _share(name, node.labels, generation) for name in capacity}
     units = {name: float(capacity[name]) for name, one in share.items() if one}
     shares = {name: share[name] for name in units if units[name]}
+    gone = {name: share[name] for name in units if not units[name]}
     if not shares:
-        return NONE
+        return Quota(gpus=0, usable=0.0, share={}, gone=gone)
     whole = sum(units[name] for name in shares if shares[name] == 1.0)
     parts = sum(units[name] * one for name, one in shares.items() if one != 1.0)
     cut = ceil(parts - 1e-9)
@@ -88,8 +94,19 @@ def quota_of(node: Node, generation: Generation | None, known_gpus: int | None) 
         gpus=gpus,
         usable=min(usable, gpus),
         share=shares,
+        gone=gone,
         partitioned=any("mig-" in name for name in shares)
         or "-MIG-" in node.labels.get(_PRODUCT, ""),
+    )
+
+
+def _behind(
+    share: Mapping[str, float], requests: Mapping[str, Fraction], but: frozenset[str]
+) -> float:
+    return sum(
+        float(count) * share[name]
+        for name, count in requests.items()
+        if name in share and name not in but
     )
 
 
