@@ -76,9 +76,7 @@ class Held:
 
         Where nobody does, since the driver is away, those that pods have are a lower bound.
         """
-        counted = self.hardware.gpus
-        if counted is None:
-            counted = ceil(min(rounded(self.kept), UNITS_MAX))
+        counted = self.hardware.gpus or ceil(min(rounded(self.kept), UNITS_MAX))
         return max(self.quota.gpus, len(self.dra), counted)
 
     @property

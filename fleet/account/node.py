@@ -125,7 +125,8 @@ def account_of(
         clique=hardware.clique,
         capacity_type=node.capacity_type,
         claim=held.claim.name if held.claim else None,
-        initialized=is_initialized(node, held.claim) and bool(dra or held.quota.share or uses),
+        initialized=is_initialized(node, held.claim)
+        and bool(dra or held.quota.share or uses or (hardware.lost and not hardware.found)),
         kept=_kept(node, now_seconds),
         usd_per_gpu_hour=hardware.price.usd_per_gpu_hour if hardware.price else None,
         price_source=hardware.price.source if hardware.price else None,
@@ -148,6 +149,9 @@ def _out_reason(held: Held) -> str:
     """Why GPUs that no pod has cannot be had."""
     if held.out is not None:
         return held.out
+    hardware = held.hardware
+    if hardware.lost and (held.dra or held.quota.share or not hardware.found):
+        return f"the driver finds {hardware.found} of {hardware.built}"
     if not held.dra and not held.quota.share:
         return GONE if held.kept else "no driver offers it yet"
     of_devices = [gpu.out for gpu in held.dra if gpu.out is not None]
@@ -188,12 +192,19 @@ def _room(held: Held, gpus: int, free: float) -> list[float]:
 
 def _remarks(held: Held, gpus: int, asked: float) -> list[str]:
     name, found = held.node.name, []
-    least = "at least " if held.hardware.gpus is None else ""
+    least = "" if held.hardware.gpus else "at least "
     if asked > gpus + _NOISE:
         both = held.dra and held.quota.share
         by = ", by DRA and by a device plugin" if both else ""
         found.append(f"node {name}: {asked:g} of {gpus} GPUs are given out{by}")
-    if not held.dra and not held.quota.share and held.not_read is None:
+    lost = held.hardware.lost
+    if lost:
+        found.append(
+            f"node {name}: its driver finds {held.hardware.found} of its {held.hardware.built} "
+            "GPUs, and it is paid for in full: have it repaired or replaced"
+        )
+    driverless = not held.dra and not held.quota.share
+    if driverless and held.not_read is None and (held.kept or not lost):
         found.append(
             f"node {name}: its driver is gone: pods have {rounded(held.kept):g} of its {least}"
             f"{gpus} GPUs and run on, and no other gets one; see to its device plugin or DRA driver"

@@ -70,8 +70,8 @@ def quota_of(node: Node, generation: Generation | None, known_gpus: int | None) 
     Args:
         node: the node.
         generation: of its GPUs, where that is known.
-        known_gpus: how many it has, by its agent or its machine type; None = not known. Partitions
-            alone only tell how many there are at least.
+        known_gpus: how many its driver finds, else how many its machine type has; None = not
+            known. Partitions alone only tell how many there are at least.
     """
     capacity = {**node.allocatable, **node.capacity}
     share = {name: _share(name, node.labels, generation) for name in capacity}

@@ -2,7 +2,22 @@
 
 import pytest
 
-from tests.fleet.objects import GPU, H100, Object, counts, node, node_claim, only, pod, seen
+from fleet.account.partition import parts_of
+from fleet.reasons import Reason
+from tests.fleet.objects import (
+    GPU,
+    H100,
+    Object,
+    counts,
+    node,
+    node_claim,
+    only,
+    pod,
+    report,
+    seen,
+)
+
+P5 = {"node.kubernetes.io/instance-type": "p5.48xlarge"}
 
 
 @pytest.mark.parametrize(
@@ -183,3 +198,53 @@ def test_gpus_of_a_node_that_karpenter_has_initialized_are_free() -> None:
     ready = node_claim("c", "Launched", "Registered", "Initialized", on="n1")
 
     assert counts(only(node(gpus=8), ready)) == (8, 0, 8, 0)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param({"node.kubernetes.io/instance-type": "p5.48xlarge"}, id="machine type"),
+        pytest.param({"karpenter.k8s.aws/instance-gpu-count": "8"}, id="label"),
+    ],
+)
+def test_a_gpu_that_the_driver_lost_is_out(labels: dict[str, str]) -> None:
+    snapshot = seen(node(labels=labels, annotations=report(*range(7)), gpus=7), pod("a", gpus=2))
+
+    (found,) = snapshot.nodes
+    assert counts(found) == (8, 2, 5, 1)
+    assert found.out_reason == "the driver finds 7 of 8"
+    (remark,) = snapshot.remarks
+    assert remark.startswith(
+        "node n1: its driver finds 7 of its 8 GPUs, and it is paid for in full"
+    )
+
+
+def test_a_machine_that_has_lost_all_gpus_is_out_of_service_and_in_the_bill() -> None:
+    snapshot = seen(node(labels=P5, annotations=report(), gpus=0))
+
+    (found,) = snapshot.nodes
+    assert (counts(found), found.out_reason) == ((8, 0, 0, 8), "the driver finds 0 of 8")
+    assert found.usd_per_gpu_hour == pytest.approx(55.04 / 8)
+    assert {part.reason for part in parts_of(found) if part.gpus} == {Reason.OUT}
+    assert [remark.partition(",")[0] for remark in snapshot.remarks] == [
+        "node n1: its driver finds 0 of its 8 GPUs"
+    ]
+
+
+def test_a_node_whose_device_plugin_is_not_up_yet_starts_also_where_a_gpu_is_lost() -> None:
+    found = only(node(labels=P5, annotations=report(*range(7))))
+
+    assert (found.initialized, found.out_reason) == (False, "no driver offers it yet")
+
+
+def test_slices_of_the_gpus_that_are_left_are_no_more_gpus() -> None:
+    labels = {"node.kubernetes.io/instance-type": "p4d.24xlarge"}
+    left = node(labels=labels, annotations=report(*range(7)), **{"nvidia.com/mig-1g.5gb": 49})
+
+    assert counts(only(left, pod("a", **{"nvidia.com/mig-1g.5gb": 7}))) == (8, 1, 6, 1)
+
+
+def test_an_agent_that_finds_more_than_is_known_of_the_machine_counts() -> None:
+    labels = {"node.kubernetes.io/instance-type": "g5.xlarge"}
+
+    assert only(node(labels=labels, annotations=report(0, 1), gpus=2)).gpus == 2
