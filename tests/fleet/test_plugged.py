@@ -57,6 +57,42 @@ P5 = {"node.kubernetes.io/instance-type": "p5.48xlarge"}
             id="mig-mixed",
         ),
         pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"},
+            # Each of 8 is cut into a 3g and four 1g.
+            {"nvidia.com/mig-3g.40gb": 8, "nvidia.com/mig-1g.10gb": 32},
+            "a100-sxm-80",
+            8,
+            id="mig-mixed-on-each",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"},
+            {"nvidia.com/mig-4g.40gb": 8, "nvidia.com/mig-3g.40gb": 8},
+            "a100-sxm-80",
+            8,
+            id="mig-halves-of-two-sizes",
+        ),
+        pytest.param(
+            {"node.kubernetes.io/instance-type": "p4de.24xlarge"},
+            {"nvidia.com/mig-4g.40gb": 8, "nvidia.com/mig-3g.40gb": 8},
+            "a100-sxm-80",
+            8,
+            id="mig-halves-of-two-sizes-by-machine-type",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"},
+            {"nvidia.com/mig-2g.20gb": 7},  # three to a GPU, though 7 times 2 are two sevens
+            "a100-sxm-80",
+            3,
+            id="mig-of-one-size",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-H200"},
+            {"nvidia.com/mig-3g.71gb": 4},  # two to a GPU, though twice 71 is more than its 141
+            "h200-sxm",
+            2,
+            id="mig-named-by-more-than-its-memory",
+        ),
+        pytest.param(
             {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
             {"nvidia.com/mig-1g.20gb": 8},  # 80 GB hold four of them, though there are 7 slices
             "h100-sxm",
@@ -157,6 +193,14 @@ def test_a_mig_slice_is_a_seventh() -> None:
     found = only(node(labels=labels, gpus=7), pod("a", gpus=7))
 
     assert counts(found) == (1, 1, 0, 0)
+
+
+def test_parts_of_one_gpu_are_together_one() -> None:
+    labels = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
+    large, small = "nvidia.com/mig-3g.40gb", "nvidia.com/mig-1g.10gb"
+    cut = node(labels=labels, **{large: 1, small: 4})
+
+    assert counts(only(cut, pod("a", **{large: 1}), pod("b", **{small: 4}))) == (1, 1, 0, 0)
 
 
 def test_gpus_that_are_unhealthy_are_out() -> None:
