@@ -201,7 +201,7 @@ def held_on(node: Node, known: Known, pods: Sequence[Pod], dra: Sequence[Gpu]) -
     held = Held(
         node=node,
         hardware=hardware,
-        quota=quota_of(node, hardware.generation, hardware.drivable),
+        quota=quota_of(node, hardware),
         pods=pods,
         dra=[gpu for gpu in dra if not gpu.gone],
         gone=[gpu for gpu in dra if gpu.gone],

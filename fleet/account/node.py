@@ -173,7 +173,10 @@ def _islands(held: Held, gpus: int, catalogue: Catalogue) -> Islands | None:
     if held.quota.partitioned or any(one.profile for gpu in held.dra for one in gpu.devices):
         # Without NVLink each GPU lies alone.
         reported = range(gpus)
-    return partition(gpus, reported, held.hardware.generation, catalogue.joined)
+    found = partition(gpus, reported, held.hardware.generation, catalogue.joined)
+    # The parts may be MIG's, of which NVLink joins none.
+    joined = found is not None and any(len(island) > 1 for island in found)
+    return None if joined and held.quota.unlabelled else found
 
 
 def _room(held: Held, gpus: int, free: float) -> list[float]:
@@ -197,6 +200,12 @@ def _remarks(held: Held, gpus: int, asked: float) -> list[str]:
         both = held.dra and held.quota.share
         by = ", by DRA and by a device plugin" if both else ""
         found.append(f"node {name}: {asked:g} of {gpus} GPUs are given out{by}")
+    if held.quota.unlabelled:
+        found.append(
+            f"node {name}: its device plugin gives out its {held.quota.gpus} GPUs in parts, and no "
+            "label tells so: each unit counts as an equal part; GPU feature discovery, which the "
+            "plugin's chart has as gfd.enabled, writes the labels"
+        )
     lost = held.hardware.lost
     if lost:
         found.append(

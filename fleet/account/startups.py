@@ -11,13 +11,12 @@ from fleet.account.machines import is_initialized, node_to_come
 from fleet.account.places import Place
 from fleet.account.starts import NodeStart, PodStart, Starts
 from fleet.cluster.fields import condition
-from fleet.cluster.gpu_resources import WHOLE
+from fleet.cluster.gpu_resources import WHOLE, counts_gpus
 from fleet.cluster.hardware import hardware_of
 from fleet.cluster.karpenter import NodeClaim
 from fleet.cluster.nodes import KARPENTER_POOL, Node
 from fleet.cluster.pods import Pod
 from fleet.cluster.pools import pools_of
-from fleet.cluster.quotas import quota_of
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import Known
 
@@ -196,4 +195,5 @@ def _gives_gpus(node: Node, by_claims: frozenset[str]) -> bool:
     """Whether its GPUs are offered to pods, by a device plugin or by claims."""
     if not node.ready:
         return False
-    return node.name in by_claims or quota_of(node, None, None).usable > 0
+    plugged = (amount for name, amount in node.allocatable.items() if counts_gpus(name))
+    return node.name in by_claims or any(amount > 0 for amount in plugged)

@@ -128,6 +128,16 @@ class Hardware:
         """That a device plugin can give out: those that the driver finds, if it is known."""
         return self.found or self.built
 
+    def shared_by(self, units: float) -> bool:
+        """Whether units that seem to be GPUs are more than there are, so that pods share these.
+
+        A device plugin counts a GPU that was lost for as long as it runs: where the driver's count
+        is the only one, a few units more are no sign.
+        """
+        if self.built is not None:
+            return units > max(self.built, self.found or 0)
+        return bool(self.found) and units >= 2 * (self.found or 0)
+
     @property
     def lost(self) -> int:
         """That the driver does not find, of those that are paid for."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from fleet.catalogue import Generation
 from fleet.cluster.gpu_resources import MIG, SHARED, WHOLE
+from fleet.cluster.hardware import Hardware
 from fleet.cluster.nodes import Node
 from fleet.quantities import quantity
 
@@ -67,6 +68,9 @@ class Quota:
     sets their capacity to 0 when the device plugin is away, and pods that have them run on."""
     divided: bool = False
     """A unit of some resource is a part of a GPU: by MIG, or because several pods share it."""
+    unlabelled: bool = False
+    """Units are known to be parts by their number alone: no label tells into how many parts the
+    device plugin divides a GPU, so that all units count as equal parts."""
     partitioned: bool = False
     """By MIG: what is given out is no whole GPU, and NVLink joins none of it."""
 
@@ -89,15 +93,17 @@ class Quota:
         return _behind(self.gone, requests, but)
 
 
-def quota_of(node: Node, generation: Generation | None, known_gpus: int | None) -> Quota:
+def quota_of(node: Node, hardware: Hardware) -> Quota:
     """What the resources of a node amount to.
+
+    Where it is not known how many GPUs it has, partitions only tell how many there are at least,
+    and units that no label tells to be parts count as GPUs.
 
     Args:
         node: the node.
-        generation: of its GPUs, where that is known.
-        known_gpus: how many its driver finds, else how many its machine type has; None = not
-            known. Partitions alone only tell how many there are at least.
+        hardware: of it.
     """
+    generation, known_gpus = hardware.generation, hardware.drivable
     capacity = {**node.allocatable, **node.capacity}
     found = ((name, _unit(name, node.labels, generation)) for name in capacity)
     units = {name: unit for name, unit in found if unit is not None}
@@ -113,6 +119,11 @@ def quota_of(node: Node, generation: Generation | None, known_gpus: int | None) 
         # It is known how many GPUs the parts were cut from.
         cut = round(known_gpus - whole)
     shares = {name: 1.0 if unit.whole else unit.share * cut / parts for name, unit in there.items()}
+    unlabelled = bool(known_gpus) and hardware.shared_by(whole + min(cut, 1))
+    if unlabelled and known_gpus:
+        part = known_gpus / (whole + parts)
+        shares = {name: unit.share * part for name, unit in there.items()}
+        whole, cut = 0.0, known_gpus
     usable = sum(float(node.allocatable.get(name, 0)) * one for name, one in shares.items())
     gpus = round(whole) + cut
     return Quota(
@@ -121,6 +132,7 @@ def quota_of(node: Node, generation: Generation | None, known_gpus: int | None) 
         share=shares,
         gone=gone,
         divided=cut > 0,
+        unlabelled=unlabelled,
         partitioned=any("mig-" in name for name in shares)
         or "-MIG-" in node.labels.get(_PRODUCT, ""),
     )

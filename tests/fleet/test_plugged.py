@@ -1,5 +1,7 @@
 """Which GPUs a node has and who has them, by labels and by device plugin."""
 
+from typing import Any
+
 import pytest
 
 from fleet.account.partition import parts_of
@@ -292,3 +294,62 @@ def test_an_agent_that_finds_more_than_is_known_of_the_machine_counts() -> None:
     labels = {"node.kubernetes.io/instance-type": "g5.xlarge"}
 
     assert only(node(labels=labels, annotations=report(0, 1), gpus=2)).gpus == 2
+
+
+@pytest.mark.parametrize(
+    ("machine", "units", "gpus"),
+    [
+        pytest.param(
+            {"labels": {"node.kubernetes.io/instance-type": "g5.xlarge"}}, 10, 1, id="ten"
+        ),
+        pytest.param(
+            {"labels": {"node.kubernetes.io/instance-type": "p4d.24xlarge"}}, 56, 8, id="mig-single"
+        ),
+        pytest.param(
+            {"labels": {"node.kubernetes.io/instance-type": "g5.12xlarge"}}, 5, 4, id="one-of-four"
+        ),
+        pytest.param({"labels": {"karpenter.k8s.aws/instance-gpu-count": "2"}}, 8, 2, id="label"),
+        pytest.param({"annotations": report(0, 0)}, 8, 2, id="agent"),
+        pytest.param({"labels": P5, "annotations": report(*range(8))}, 80, 8, id="both"),
+    ],
+)
+def test_gpus_that_pods_share_without_a_label_are_as_many_as_there_are(
+    machine: dict[str, Any], units: int, gpus: int
+) -> None:
+    snapshot = seen(node(**machine, gpus=units), pod("a", gpus=1))
+
+    (found,) = snapshot.nodes
+    part = pytest.approx(gpus / units)
+    assert counts(found) == (gpus, part, pytest.approx(gpus - gpus / units), 0)
+    (remark,) = snapshot.remarks
+    assert remark.startswith(f"node n1: its device plugin gives out its {gpus} GPUs in parts")
+
+
+def test_whether_nvlink_joins_what_pods_share_without_a_label_is_unknown() -> None:
+    assert only(node(labels=P5, gpus=56)).islands is None
+    assert only(node(labels=P5, gpus=8)).islands == (tuple(range(8)),)
+
+
+def test_a_machine_whose_gpus_are_shared_without_a_label_costs_what_it_costs() -> None:
+    labels = {"node.kubernetes.io/instance-type": "g5.xlarge"}
+
+    found = only(node(labels=labels, gpus=10))
+
+    assert found.usd_per_gpu_hour is not None
+    assert found.gpus * found.usd_per_gpu_hour == pytest.approx(1.006)
+
+
+@pytest.mark.parametrize("labels", [{}, P5], ids=["agent alone", "machine type"])
+def test_a_gpu_that_the_plugin_still_has_and_the_driver_not_is_no_shared_one(
+    labels: dict[str, str],
+) -> None:
+    lost = node(labels=labels, annotations=report(*range(7)), gpus=8, allocatable={GPU: 7})
+
+    assert counts(only(lost, pod("a", gpus=1))) == (8, 1, 6, 1)
+
+
+def test_whole_gpus_beside_parts_are_whole() -> None:
+    labels = {"node.kubernetes.io/instance-type": "p4de.24xlarge"}
+    mixed = node(labels=labels, gpus=6, **{"nvidia.com/mig-3g.40gb": 4})
+
+    assert counts(only(mixed, pod("a", gpus=2))) == (8, 2, 6, 0)
