@@ -11,6 +11,7 @@ from fleet.account.machines import is_initialized, node_to_come
 from fleet.account.places import Place
 from fleet.account.starts import NodeStart, PodStart, Starts
 from fleet.cluster.fields import condition
+from fleet.cluster.gpu_pods import gpu_pods
 from fleet.cluster.gpu_resources import WHOLE, counts_gpus
 from fleet.cluster.hardware import hardware_of
 from fleet.cluster.karpenter import NodeClaim
@@ -47,8 +48,9 @@ class StartUps:
                 if pod.created_seconds is not None and not pod.ended
             ]
             settled = self.pods.settled & {pod.uid for pod, _ in there}
+            takes_gpus = gpu_pods(cluster)
             pods = [
-                _pod_start(pod, created_seconds, nodes)
+                _pod_start(pod, created_seconds, nodes, takes_gpus=takes_gpus(pod))
                 for pod, created_seconds in there
                 if pod.uid not in settled
             ]
@@ -78,7 +80,9 @@ class StartUps:
         return replace(self, nodes=replace(self.nodes, starting=found))
 
 
-def _pod_start(pod: Pod, created_seconds: float, nodes: Mapping[str, Node]) -> PodStart:
+def _pod_start(
+    pod: Pod, created_seconds: float, nodes: Mapping[str, Node], *, takes_gpus: bool
+) -> PodStart:
     scheduled, ready = (condition(pod.conditions, kind) for kind in ("PodScheduled", "Ready"))
     node = nodes.get(pod.node or "")
     node_ready = node.ready_seconds if node is not None else None
@@ -89,7 +93,7 @@ def _pod_start(pod: Pod, created_seconds: float, nodes: Mapping[str, Node]) -> P
         name=pod.name,
         workload=pod.workload,
         images=pod.images,
-        takes_gpus=pod.may_take_gpus,
+        takes_gpus=takes_gpus,
         node=pod.node,
         place=_place(node) if node is not None else None,
         created_seconds=created_seconds,
