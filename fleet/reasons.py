@@ -39,7 +39,8 @@ class Reason(StrEnum):
     NONE = "no reason"
     """Empty, and no rule wants it: it waits for Karpenter."""
     OUT = "out of service"
-    """No pod can have it: cordoned, unhealthy, tainted, on its way out, or claimed by no pod."""
+    """No pod can have it: cordoned, unhealthy, tainted, on its way out, claimed by no pod, or
+    beside used ones whose driver is gone."""
     UNKNOWN = "unknown"
     """It was not read."""
 

@@ -15,8 +15,9 @@ from fleet.account.node_ends import node_ends
 from fleet.account.remembered_accounts import Account, MadeOf, RememberedAccounts
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
+from fleet.cluster.asked_gpus import AskedGpus
 from fleet.cluster.gpu_resources import WHOLE
-from fleet.cluster.gpus import Gpu, dra_resources, gpus_by_node, gpus_wanted
+from fleet.cluster.gpus import Gpu, gpus_by_node
 from fleet.cluster.hardware import Prices, hardware_of
 from fleet.cluster.karpenter import NodePool as NodePoolRecord
 from fleet.cluster.nodes import Node
@@ -86,7 +87,8 @@ class FleetSnapshot:
     ends: tuple[EndingNode, ...] = ()
     """Nodes with GPUs that go whatever anybody does, the next first."""
     waiting_gpus: float | None
-    """That pods without a node ask for, by extended resources or by claims; None = unknown."""
+    """That pods without a node ask for, by extended resources or by claims; None = unknown, also
+    where one asks for parts of GPUs, or by a claim that is to be made."""
     remarks: tuple[str, ...]
     """What could not be read, and what does not add up."""
 
@@ -115,7 +117,9 @@ def snapshot_of(
         placed[pod.node].append(pod)
     rules = by_pool(cluster.taint_rules or ())
     slices = [tainted(one, rules) for one in cluster.slices or ()]
-    dra = gpus_by_node(slices, cluster.claims or (), known.catalogue)
+    # Without slices, what claims have is unknown, and not gone.
+    claims = () if cluster.slices is None else cluster.claims or ()
+    dra = gpus_by_node(slices, claims, known.catalogue)
     made_by = claims_of_nodes(cluster)
     by_claims = cluster.pods is None or any(pod.claims for pod in pods.values())
     remembered = RememberedAccounts() if remembered is None or activity is not None else remembered
@@ -147,8 +151,9 @@ def snapshot_of(
             uncounted.append(f"node {node.name} has GPUs, and their number is not known yet")
     remembered.end()
     of_nodes = (remark for node in nodes for remark in node.remarks)
-    remarks = [*cluster.remarks, *_unknown_uses(nodes), *of_nodes, *uncounted]
-    strays = sum(map(len, dra.values()))
+    waiting_gpus, of_waiting = _waiting(placed.get(None, []), cluster)
+    remarks = [*cluster.remarks, *_unknown_uses(nodes), *of_nodes, *uncounted, *of_waiting]
+    strays = sum(not gpu.gone for of_dra in dra.values() for gpu in of_dra)
     if strays:
         remarks.append(f"{strays} GPUs in ResourceSlices are on no node that exists")
     pools = cluster.node_pools
@@ -162,7 +167,7 @@ def snapshot_of(
             for who, count in platforms(cluster.nodes, pools or ()).items()
         ),
         ends=_ends(cluster, nodes),
-        waiting_gpus=_waiting(placed.get(None, []), cluster),
+        waiting_gpus=waiting_gpus,
         remarks=tuple(remarks),
     )
 
@@ -192,16 +197,17 @@ def held_on(node: Node, known: Known, pods: Sequence[Pod], dra: Sequence[Gpu]) -
         node: the node.
         known: the catalogue, machine types and prices.
         pods: that are on it and have not ended.
-        dra: its GPUs that DRA gives out.
+        dra: its GPUs that DRA gives out, or gave out.
     """
     product = next((gpu.product for gpu in dra if gpu.product), None)
     hardware = hardware_of(node, known.catalogue, known.prices, product)
     held = Held(
         node=node,
         hardware=hardware,
-        quota=quota_of(node, hardware.generation, hardware.gpus),
+        quota=quota_of(node, hardware),
         pods=pods,
-        dra=dra,
+        dra=[gpu for gpu in dra if not gpu.gone],
+        gone=[gpu for gpu in dra if gpu.gone],
         model_labels=known.model_labels,
     )
     if known.prices.measured:  # of the whole node, so its GPUs are counted first
@@ -229,12 +235,15 @@ def _not_read(held: Held, unread: frozenset[str], *, by_claims: bool) -> str | N
         unread: the kinds that were not read.
         by_claims: a pod of the cluster has claims, or may have.
     """
-    if held.quota.share and _POD in unread:
+    if (held.quota.share or held.quota.gone) and _POD in unread:
         return _POD
-    if by_claims and held.dra and _CLAIM in unread:
-        return _CLAIM
-    if by_claims and not held.dra and not held.quota.share and _SLICE in unread:
+    driverless = not held.dra and not held.quota.share
+    if by_claims and driverless and _SLICE in unread:
         return _SLICE
+    # Pods may have claims on a node whose driver is gone.
+    claimed = driverless and (_POD in unread or any(pod.claims for pod in held.pods))
+    if by_claims and (held.dra or claimed) and _CLAIM in unread:
+        return _CLAIM
     if TAINT_RULE in unread and _may_be_tainted(held):
         return TAINT_RULE
     return None
@@ -260,19 +269,20 @@ def _unknown_uses(nodes: Iterable[NodeGpus]) -> list[str]:
     ]
 
 
-def _waiting(pods: list[Pod], cluster: Cluster) -> float | None:
-    names = {claim for pod in pods for claim in pod.claims}  # pods may share one
-    claimed = bool(names) or any(pod.by_claims for pod in pods)
-    if cluster.pods is None or (claimed and (cluster.claims is None or cluster.classes is None)):
-        return None
-    classes = cluster.classes or ()
-    resources = {*WHOLE, *dra_resources(classes)}
-    plugged = (
-        float(count) for pod in pods for name, count in pod.requests.items() if name in resources
+def _waiting(pods: Sequence[Pod], cluster: Cluster) -> tuple[float | None, list[str]]:
+    """GPUs that pods without a node ask for, and a remark where it is unknown how many."""
+    if cluster.pods is None:
+        return None, []
+    gpus, unknown = AskedGpus(cluster).of_waiting(pods)
+    if not unknown:
+        return gpus, []
+    more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    remark = (
+        f"pods without a node ask for {rounded(gpus):g} GPUs, and for an unknown number: "
+        f"{unknown[0]}{more} by parts of GPUs, by claims that are not made yet, or by what was not "
+        "read"
     )
-    of_gpus = frozenset(one.name for one in classes if one.of_gpus)
-    claims = (one for one in cluster.claims or () if one.name in names and one.grants is None)
-    return sum(plugged) + sum(gpus_wanted(one, of_gpus) for one in claims)
+    return None, [remark]
 
 
 def _node_pool(pool: NodePoolRecord) -> NodePool:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Final
 
 from fleet.account.machines import is_initialized
+from fleet.cluster.gpu_resources import UNITS_MAX
 from fleet.cluster.gpus import Gpu
 from fleet.cluster.hardware import Hardware
 from fleet.cluster.karpenter import NodeClaim
@@ -54,6 +56,9 @@ class Held:
     pods: Sequence[Pod]
     """On the node."""
     dra: Sequence[Gpu]
+    """That slices show."""
+    gone: Sequence[Gpu] = ()
+    """That claims have, and no slice shows: DRA's driver is away."""
     model_labels: Sequence[str] = MODEL_LABELS
     not_read: str | None = None
     """The kind of object that would tell which GPUs are used or free; None = all was read."""
@@ -67,8 +72,25 @@ class Held:
 
     @property
     def gpus(self) -> int:
-        """Physical ones, whoever counts them or gives them out."""
-        return max(self.quota.gpus, len(self.dra), self.hardware.gpus or 0)
+        """Physical ones, whoever counts them or gives them out.
+
+        Where nobody does, since the driver is away, those that pods have are a lower bound.
+        """
+        counted = self.hardware.gpus or ceil(min(rounded(self.kept), UNITS_MAX))
+        return max(self.quota.gpus, len(self.dra), counted)
+
+    @property
+    def kept(self) -> float:
+        """GPUs that pods have of a driver that is away: it offers them to nobody."""
+        plugged = sum(self.kept_by(pod) for pod in self.pods) if self.quota.gone else 0.0
+        return plugged + sum(gpu.taken for gpu in self.gone)
+
+    def kept_by(self, pod: Pod) -> float:
+        """Those that a pod has of a device plugin that is away.
+
+        A pod of which the kubelet knows nothing has none, whatever it asks for.
+        """
+        return self.quota.kept(pod.requests, but=pod.by_claims) if pod.taken_up else 0.0
 
     @property
     def out(self) -> str | None:
@@ -88,7 +110,7 @@ def free_of(held: Held, allocated: float) -> float:
     if held.out is not None:
         return 0.0
     # What is taken of a GPU that is out does not take from the others.
-    lost = sum(gpu.taken for gpu in held.dra if gpu.out is not None)
+    lost = held.kept + sum(gpu.taken for gpu in held.dra if gpu.out is not None)
     usable = max(held.quota.usable, sum(gpu.out is None for gpu in held.dra))
     return max(0.0, min(held.gpus - allocated, usable - (allocated - lost)))
 
@@ -116,7 +138,7 @@ def rounded(gpus: float) -> float:
 def _plugged(held: Held) -> list[Use]:
     found = []
     for pod in held.pods:
-        gpus = held.quota.taken(pod.requests, but=pod.by_claims)
+        gpus = held.quota.taken(pod.requests, but=pod.by_claims) + held.kept_by(pod)
         if gpus:
             found.append(_use(pod.name, pod, gpus, held.model_labels))
     return found
@@ -124,7 +146,7 @@ def _plugged(held: Held) -> list[Use]:
 
 def _granted(held: Held, pods: Mapping[str, Pod]) -> list[Use]:
     found = []
-    for gpu in held.dra:
+    for gpu in (*held.dra, *held.gone):
         for taking in gpu.takings:
             # Pods that share a claim share its devices.
             namespace = taking.claim.name.partition("/")[0]

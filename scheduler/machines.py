@@ -108,7 +108,7 @@ def machine_of(node: NodeRecord, slices: Iterable[Slice] = (), facts: Facts = NO
     devices = offered(listed)
     product = next((one.product for one in devices if one.product and one.face), None)
     hardware = hardware_of(node, facts.catalogue, facts.prices, product)
-    quota = quota_of(node, hardware.generation, hardware.gpus)
+    quota = quota_of(node, hardware)
     claimable = whole_gpus(devices)
     gpus = max(0 if quota.divided else floor(quota.usable), len(claimable))
     if gpus > GPUS_MAX:

@@ -1,8 +1,8 @@
 """The GPUs of every node as the extender takes them to be, in the numbers of `foresail fleet`.
 
 Whole GPUs and shares of one come from the placement state, which answers kube-scheduler. GPUs that
-are divided or out, and those of a node that lost GPUs in use, are counted from the records of pods
-and claims.
+are divided or out, and those of a node that lost GPUs in use or their driver, are counted from the
+records of pods and claims.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def views_of(intake: Intake) -> Iterator[NodeView]:
 def _view(intake: Intake, held: Held) -> NodeView:
     node = held.node
     placed = intake.placement.occupancy.free_and_used(node.name)
-    special = held.quota.divided or any(gpu.divided or gpu.out for gpu in held.dra)
+    special = held.quota.divided or held.kept > 0 or any(gpu.divided or gpu.out for gpu in held.dra)
     asked = min(sum(use.gpus for use in uses_of(held, {})), held.gpus)
     # Pods keep GPUs that the device plugin has since withdrawn; placement counts the others only.
     overfull = placed is not None and asked > sum(placed)

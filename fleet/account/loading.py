@@ -17,6 +17,7 @@ from typing import Final
 from fleet.account.lead_times import LeadTimes, Spread
 from fleet.account.startups import StartUps
 from fleet.cluster.fields import condition
+from fleet.cluster.gpu_pods import gpu_pods
 from fleet.cluster.owners import Workload
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
@@ -74,7 +75,8 @@ def loads_of(
     """
     if cluster.pods is None:
         return None
-    loading = [pod for pod in cluster.pods if _may_load(pod)]
+    takes_gpus = gpu_pods(cluster)
+    loading = [pod for pod in cluster.pods if _may_load(pod) and takes_gpus(pod)]
     usual = lead_times.usual_loads({pod.workload for pod in loading})
     found = (_load_of(pod, startups, usual[pod.workload]) for pod in loading)
     return tuple(sorted(filter(None, found), key=lambda one: one.pod))
@@ -82,8 +84,7 @@ def loads_of(
 
 def _may_load(pod: Pod) -> bool:
     on_its_way_out = pod.ended or pod.deleted_seconds is not None
-    asked = pod.node is not None and not pod.ready and not on_its_way_out
-    return asked and pod.may_take_gpus
+    return pod.node is not None and not pod.ready and not on_its_way_out
 
 
 def _load_of(pod: Pod, startups: StartUps, usual: Spread) -> PodLoad | None:

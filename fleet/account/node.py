@@ -7,6 +7,7 @@ from typing import Final
 from fleet.account.machines import is_initialized
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
+from fleet.cluster.gpus import GONE
 from fleet.cluster.nodes import CapacityType, Node
 from fleet.cluster.pods import Pod
 from fleet.idleness import idle_of
@@ -64,7 +65,8 @@ class NodeGpus:
     claim: str | None
     """Karpenter's NodeClaim, that the node was made by."""
     initialized: bool
-    """False = it is paid for, and pods cannot have its GPUs yet."""
+    """False = it is paid for, and pods cannot have its GPUs yet. One with pods on its GPUs is, also
+    when its driver is gone."""
     kept: Reason | None
     """Why it stays although nobody uses it, by its annotations; None = none says."""
     usd_per_gpu_hour: float | None
@@ -123,7 +125,8 @@ def account_of(
         clique=hardware.clique,
         capacity_type=node.capacity_type,
         claim=held.claim.name if held.claim else None,
-        initialized=is_initialized(node, held.claim) and bool(dra or held.quota.share),
+        initialized=is_initialized(node, held.claim)
+        and bool(dra or held.quota.share or uses or (hardware.lost and not hardware.found)),
         kept=_kept(node, now_seconds),
         usd_per_gpu_hour=hardware.price.usd_per_gpu_hour if hardware.price else None,
         price_source=hardware.price.source if hardware.price else None,
@@ -146,8 +149,11 @@ def _out_reason(held: Held) -> str:
     """Why GPUs that no pod has cannot be had."""
     if held.out is not None:
         return held.out
+    hardware = held.hardware
+    if hardware.lost and (held.dra or held.quota.share or not hardware.found):
+        return f"the driver finds {hardware.found} of {hardware.built}"
     if not held.dra and not held.quota.share:
-        return "no driver offers it yet"
+        return GONE if held.kept else "no driver offers it yet"
     of_devices = [gpu.out for gpu in held.dra if gpu.out is not None]
     if of_devices:
         return of_devices[0]
@@ -167,7 +173,10 @@ def _islands(held: Held, gpus: int, catalogue: Catalogue) -> Islands | None:
     if held.quota.partitioned or any(one.profile for gpu in held.dra for one in gpu.devices):
         # Without NVLink each GPU lies alone.
         reported = range(gpus)
-    return partition(gpus, reported, held.hardware.generation, catalogue.joined)
+    found = partition(gpus, reported, held.hardware.generation, catalogue.joined)
+    # The parts may be MIG's, of which NVLink joins none.
+    joined = found is not None and any(len(island) > 1 for island in found)
+    return None if joined and held.quota.unlabelled else found
 
 
 def _room(held: Held, gpus: int, free: float) -> list[float]:
@@ -186,10 +195,29 @@ def _room(held: Held, gpus: int, free: float) -> list[float]:
 
 def _remarks(held: Held, gpus: int, asked: float) -> list[str]:
     name, found = held.node.name, []
+    least = "" if held.hardware.gpus else "at least "
     if asked > gpus + _NOISE:
         both = held.dra and held.quota.share
         by = ", by DRA and by a device plugin" if both else ""
         found.append(f"node {name}: {asked:g} of {gpus} GPUs are given out{by}")
-    if not held.dra and not held.quota.share and held.not_read is None:
-        found.append(f"node {name}: no driver offers its {gpus} GPUs yet")
+    if held.quota.unlabelled:
+        found.append(
+            f"node {name}: its device plugin gives out its {held.quota.gpus} GPUs in parts, and no "
+            "label tells so: each unit counts as an equal part; GPU feature discovery, which the "
+            "plugin's chart has as gfd.enabled, writes the labels"
+        )
+    lost = held.hardware.lost
+    if lost:
+        found.append(
+            f"node {name}: its driver finds {held.hardware.found} of its {held.hardware.built} "
+            "GPUs, and it is paid for in full: have it repaired or replaced"
+        )
+    driverless = not held.dra and not held.quota.share
+    if driverless and held.not_read is None and (held.kept or not lost):
+        found.append(
+            f"node {name}: its driver is gone: pods have {rounded(held.kept):g} of its {least}"
+            f"{gpus} GPUs and run on, and no other gets one; see to its device plugin or DRA driver"
+            if held.kept
+            else f"node {name}: no driver offers its {gpus} GPUs yet"
+        )
     return found

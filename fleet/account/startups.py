@@ -11,13 +11,13 @@ from fleet.account.machines import is_initialized, node_to_come
 from fleet.account.places import Place
 from fleet.account.starts import NodeStart, PodStart, Starts
 from fleet.cluster.fields import condition
-from fleet.cluster.gpu_resources import WHOLE
+from fleet.cluster.gpu_pods import gpu_pods
+from fleet.cluster.gpu_resources import WHOLE, counts_gpus
 from fleet.cluster.hardware import hardware_of
 from fleet.cluster.karpenter import NodeClaim
 from fleet.cluster.nodes import KARPENTER_POOL, Node
 from fleet.cluster.pods import Pod
 from fleet.cluster.pools import pools_of
-from fleet.cluster.quotas import quota_of
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import Known
 
@@ -48,8 +48,9 @@ class StartUps:
                 if pod.created_seconds is not None and not pod.ended
             ]
             settled = self.pods.settled & {pod.uid for pod, _ in there}
+            takes_gpus = gpu_pods(cluster)
             pods = [
-                _pod_start(pod, created_seconds, nodes)
+                _pod_start(pod, created_seconds, nodes, takes_gpus=takes_gpus(pod))
                 for pod, created_seconds in there
                 if pod.uid not in settled
             ]
@@ -79,7 +80,9 @@ class StartUps:
         return replace(self, nodes=replace(self.nodes, starting=found))
 
 
-def _pod_start(pod: Pod, created_seconds: float, nodes: Mapping[str, Node]) -> PodStart:
+def _pod_start(
+    pod: Pod, created_seconds: float, nodes: Mapping[str, Node], *, takes_gpus: bool
+) -> PodStart:
     scheduled, ready = (condition(pod.conditions, kind) for kind in ("PodScheduled", "Ready"))
     node = nodes.get(pod.node or "")
     node_ready = node.ready_seconds if node is not None else None
@@ -90,7 +93,7 @@ def _pod_start(pod: Pod, created_seconds: float, nodes: Mapping[str, Node]) -> P
         name=pod.name,
         workload=pod.workload,
         images=pod.images,
-        takes_gpus=pod.may_take_gpus,
+        takes_gpus=takes_gpus,
         node=pod.node,
         place=_place(node) if node is not None else None,
         created_seconds=created_seconds,
@@ -196,4 +199,5 @@ def _gives_gpus(node: Node, by_claims: frozenset[str]) -> bool:
     """Whether its GPUs are offered to pods, by a device plugin or by claims."""
     if not node.ready:
         return False
-    return node.name in by_claims or quota_of(node, None, None).usable > 0
+    plugged = (amount for name, amount in node.allocatable.items() if counts_gpus(name))
+    return node.name in by_claims or any(amount > 0 for amount in plugged)

@@ -16,6 +16,7 @@ from fleet.account.places import Place
 from fleet.account.starts import NodeStart
 from fleet.account.startups import StartUps
 from fleet.cluster.fields import Condition, condition
+from fleet.cluster.gpu_pods import gpu_pods
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.hardware import hardware_of
 from fleet.cluster.karpenter import LAUNCH_LIMIT_SECONDS, REGISTRATION_LIMIT_SECONDS, NodeClaim
@@ -86,13 +87,14 @@ def late_machines(
         known: the catalogue and prices.
         now_seconds: of the reading.
     """
+    takes_gpus = gpu_pods(cluster)
     reading = _Reading(
         known=known,
         now_seconds=now_seconds,
         nodes={node.name: node for node in cluster.nodes},
         claims={claim.uid: claim for claim in cluster.node_claims or ()},
         serving=frozenset(
-            pod.node for pod in cluster.pods or () if pod.node is not None and pod.may_take_gpus
+            pod.node for pod in cluster.pods or () if pod.node is not None and takes_gpus(pod)
         ),
     )
     starting = startups.nodes.starting

@@ -5,18 +5,22 @@ its face for a virtual machine. Here each GPU is counted once.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from fleet.catalogue import Catalogue, Generation
 from fleet.cluster.claims import Claim, Grant
 from fleet.cluster.classes import DeviceClass
-from fleet.cluster.devices import Device, Face, Place, Slice
+from fleet.cluster.devices import GPU_DRIVERS, Device, Face, Place, Slice
 from fleet.cluster.pools import Pool, pools_of
 from fleet.cluster.quotas import slice_share
 
+GONE: Final = "its driver is gone"
+"""Why nobody gets a GPU of which a driver told once."""
 _WHOLE: Final = 1.0
+_MIG: Final = "-mig-"
+"""In the name of a MIG device, behind that of its GPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,11 @@ class Gpu:
     takings: list[Taking] = field(default_factory=list)
     missing: str | None = None
     """Why nothing of its pool is given to new claims."""
+
+    @property
+    def gone(self) -> bool:
+        """No slice shows it, and a claim has it: its driver is away."""
+        return not self.devices
 
     @property
     def taken(self) -> float:
@@ -73,6 +82,9 @@ def gpus_of(
 ) -> list[Gpu]:
     """The physical GPUs behind the devices, with what is taken of each.
 
+    The kubelet deletes the slices of a driver that is away, and the pods that have its devices run
+    on: what claims were given of a GPU driver and no slice shows is a GPU that is gone.
+
     Args:
         pools: of which devices that are no GPU are passed over.
         claims: of which administrators' looks take nothing.
@@ -82,24 +94,52 @@ def gpus_of(
     by_place: dict[Place, Device] = {}
     for pool in pools:
         for device in pool.devices:
+            by_place[device.place] = device
             if device.face is not None:
-                by_place[device.place] = device
                 made = Gpu(device.gpu, device.node, device.product, missing=pool.missing)
                 gpus.setdefault(device.gpu, made).devices.append(device)
+    gone: defaultdict[Place, list[Claim]] = defaultdict(list)
+    for claim, grant in _taken(claims):
+        given = by_place.get(grant.place)
+        if given is None:
+            driver, of, name = grant.place
+            gone[driver, of, name.partition(_MIG)[0]].append(claim)
+        elif given.face is not None:
+            gpu = gpus[given.gpu]
+            part = _part_taken(given, grant, gpu, generations)
+            gpu.takings.append(Taking(claim=claim, part=part))
+    return [*gpus.values(), *(_gone(place, takers) for place, takers in gone.items())]
+
+
+def _taken(claims: Iterable[Claim]) -> Iterator[tuple[Claim, Grant]]:
+    """What claims were given of GPU drivers, but for administrators' looks."""
     for claim in claims:
         for grant in claim.grants or ():
-            given = by_place.get(grant.place)
-            if given is not None and not grant.admin_access:
-                gpu = gpus[given.gpu]
-                part = _part_taken(given, grant, gpu, generations)
-                gpu.takings.append(Taking(claim=claim, part=part))
-    return list(gpus.values())
+            if grant.place[0].startswith(GPU_DRIVERS) and not grant.admin_access:
+                yield claim, grant
+
+
+def _gone(place: Place, takers: Sequence[Claim]) -> Gpu:
+    """A GPU of which nothing is known but who has it: they share it, and nobody else gets a part.
+
+    Drivers call the pool of a node's devices as the node.
+    """
+    return Gpu(
+        name="/".join(place),
+        node=place[1],
+        product=None,
+        takings=[Taking(claim=one, part=_WHOLE / len(takers)) for one in takers],
+        missing=GONE,
+    )
 
 
 def gpus_by_node(
     slices: Iterable[Slice], claims: Iterable[Claim], catalogue: Catalogue
 ) -> dict[str, list[Gpu]]:
-    """The physical GPUs of a cluster's slices by node; under "" those on no single node."""
+    """The physical GPUs of a cluster's slices by node; under "" those on no single node.
+
+    Those that are gone are under the name of their pool, which need be that of no node.
+    """
     pools = pools_of(slices)
     products = {device.product for pool in pools for device in pool.devices if device.product}
     generations = {product: catalogue.find(product) for product in products}

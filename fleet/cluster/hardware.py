@@ -109,11 +109,39 @@ class Hardware:
     generation: Generation | None
     clique: str | None
     """The NVLink domain that the node shares with others."""
-    gpus: int | None
-    """By the agent's report, a label or the machine type; None = none of them counts them."""
+    built: int | None
+    """GPUs of the machine, by a label or its type; None = neither tells."""
+    found: int | None
+    """GPUs that the driver finds, by the agent's report: fewer where it has lost one."""
     has_gpus: bool
     """A label or a driver says that there are some, if not how many."""
     price: Price | None
+
+    @property
+    def gpus(self) -> int | None:
+        """That it has, be some lost or not; None = nothing counts them."""
+        counts = (self.built, self.found)
+        return max((count for count in counts if count is not None), default=None)
+
+    @property
+    def drivable(self) -> int | None:
+        """That a device plugin can give out: those that the driver finds, if it is known."""
+        return self.found or self.built
+
+    def shared_by(self, units: float) -> bool:
+        """Whether units that seem to be GPUs are more than there are, so that pods share these.
+
+        A device plugin counts a GPU that was lost for as long as it runs: where the driver's count
+        is the only one, a few units more are no sign.
+        """
+        if self.built is not None:
+            return units > max(self.built, self.found or 0)
+        return bool(self.found) and units >= 2 * (self.found or 0)
+
+    @property
+    def lost(self) -> int:
+        """That the driver does not find, of those that are paid for."""
+        return 0 if self.found is None else max(0, (self.built or 0) - self.found)
 
 
 def hardware_of(
@@ -134,7 +162,8 @@ def hardware_of(
         product=products[0] if products else None,
         generation=generation,
         clique=node.labels.get(_CLIQUE) or (node.report.clique if node.report else None),
-        gpus=_counted(node, instance),
+        built=_built(node, instance),
+        found=len(node.report.uuids) if node.report is not None else None,
         has_gpus=bool(products) or any(node.labels.get(label) == "true" for label in _PRESENT),
         price=prices.of(node, generation),
     )
@@ -155,9 +184,7 @@ def _generation(
     return next(filter(None, (catalogue.find(product) for product in products)), None)
 
 
-def _counted(node: Node, instance: Instance | None) -> int | None:
-    if node.report is not None:
-        return len(node.report.uuids)
+def _built(node: Node, instance: Instance | None) -> int | None:
     try:
         counted = int(quantity(node.labels[_COUNTED]))
     except (KeyError, ValueError):

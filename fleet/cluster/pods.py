@@ -121,6 +121,11 @@ class Pod:
         return self.phase in _ENDED
 
     @property
+    def taken_up(self) -> bool:
+        """The kubelet has it, so what it asks for was there when it came."""
+        return self.phase == "Running" or self.started_seconds is not None
+
+    @property
     def ready(self) -> bool:
         found = condition(self.conditions, "Ready")
         return found is not None and found.holds

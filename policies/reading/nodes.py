@@ -79,12 +79,13 @@ class NodeReading:
         """How far it is, and since when, where that is told."""
         claim, node = self.claim, self.node
         if claim is None:
-            ready = node is not None and node.ready and self.gives_gpus
+            ready = node is not None and node.ready and self._had_gpus
             since = node.ready_seconds if node is not None and ready else None
             return (NodeStage.INITIALIZED if ready else NodeStage.REGISTERED), since
         since = claim.since_seconds("Initialized")
-        # A NodeClaim of a static pool asks for no GPUs, and is initialized without them.
-        if since is not None and self.gives_gpus:
+        # A NodeClaim of a static pool asks for no GPUs, and is initialized without them. Where pods
+        # have GPUs, they were there, though the driver may be gone.
+        if since is not None and self._had_gpus:
             return NodeStage.INITIALIZED, since
         for stage, kind in ((NodeStage.REGISTERED, "Registered"), (NodeStage.LAUNCHED, "Launched")):
             since = claim.since_seconds(kind)
@@ -101,6 +102,10 @@ class NodeReading:
         # Without GPUs it was bought for pods that are not read, unless they ask by claims.
         asked = not claim.requests or any(map(counts_gpus, claim.requests))
         return asked or claim.for_drivers
+
+    @property
+    def _had_gpus(self) -> bool:
+        return self.gives_gpus or bool(self.pods) or self.unowned_gpus > 0
 
     @property
     def gives_gpus(self) -> bool:

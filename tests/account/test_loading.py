@@ -174,3 +174,13 @@ def test_whatever_a_pod_does_loading_ends(changes: list[tuple[int, int, bool]]) 
         assert loads is not None
         assert not loads[0].holds(BEGIN + 10 + BELIEVED_SECONDS_MAX)
         assert loads[0].believed_until_seconds == pytest.approx(BEGIN + 10 + 1.5 * PRIOR_P99)
+
+
+def test_a_pod_that_asks_for_a_network_interface_loads_no_model() -> None:
+    made = one()
+    made["spec"]["containers"][0]["resources"] = {"limits": {"vpc.amazonaws.com/pod-eni": "1"}}
+    found = cluster(made)
+    startups = StartUps().read(found, KNOWN, BEGIN + 100)
+
+    assert loads_of(found, startups, learned(startups, BEGIN + 100)) == ()
+    assert learned(startups, BEGIN + 100).pods == ()

@@ -1,5 +1,6 @@
 """The stages of starts, from what readings find at simulated moments."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from fleet.cluster.nodes import CapacityType
 from fleet.cluster.reading import Cluster
 from fleet.instances import instances
 from fleet.snapshot import Known
-from tests.fleet.objects import Object, cluster, node, pod
+from tests.fleet.objects import Object, claim, cluster, node, pod
 
 KNOWN = Known(catalogue=shipped(), prices=Prices(instances=instances()))
 BEGIN = 1_795_852_800.0
@@ -92,6 +93,22 @@ def only_pod(found: StartUps) -> PodStart:
     return one
 
 
+def device_class(name: str, driver: str) -> Object:
+    expression = f"device.driver == '{driver}'"
+    spec = {"selectors": [{"cel": {"expression": expression}}]}
+    return {"kind": "DeviceClass", "metadata": {"name": name}, "spec": spec}
+
+
+def asking(name: str, device_class: str) -> Object:
+    """A claim that is not allocated yet."""
+    request = {"name": "one", "exactly": {"deviceClassName": device_class}}
+    return {
+        "kind": "ResourceClaim",
+        "metadata": {"name": name, "namespace": "llm"},
+        "spec": {"devices": {"requests": [request]}},
+    }
+
+
 class TestPods:
     def test_a_pod_that_waits_for_its_node_has_every_stage(self) -> None:
         new_node = node("n1", gpus=8)
@@ -115,6 +132,48 @@ class TestPods:
 
         assert one.takes_gpus
         assert one.place == Place(instance_type="p5.48xlarge", zone="z")
+
+    @pytest.mark.parametrize(
+        ("asked", "takes"),
+        [
+            pytest.param({"gpus": 1}, True, id="whole"),
+            pytest.param({"nvidia.com/mig-1g.10gb": 1}, True, id="part"),
+            pytest.param({"vpc.amazonaws.com/pod-eni": 1}, False, id="network interface"),
+            pytest.param({"vpc.amazonaws.com/efa": 4}, False, id="EFA"),
+            pytest.param({"deviceclass.resource.kubernetes.io/gpu": 1}, True, id="device class"),
+            pytest.param({"deviceclass.resource.kubernetes.io/nic": 1}, False, id="other class"),
+            pytest.param({"claims": ("given",)}, True, id="claim"),
+            pytest.param({"claims": ("asks",)}, True, id="claim that asks"),
+            pytest.param({"claims": ("looks",)}, False, id="administrator's claim"),
+            pytest.param({"claims": ("nic",)}, False, id="claim of another driver"),
+            pytest.param({"claims": ("asks-nic",)}, False, id="claim that asks for another"),
+        ],
+    )
+    def test_a_pod_takes_gpus_by_what_it_asks_for(self, asked: dict[str, Any], takes: bool) -> None:
+        one = pod("a", **asked)
+        one["metadata"] |= {"uid": "u-a", "creationTimestamp": at(0)}
+        one["status"]["conditions"] = conditions(PodScheduled=1, Ready=40)
+        objects = [
+            one,
+            device_class("gpu", "gpu.nvidia.com"),
+            device_class("nic", "dra.net"),
+            claim("given", "gpu-0", pods=("a",)),
+            claim("looks", "gpu-0", pods=("a",), adminAccess=True),
+            claim("nic", "nic-0", pods=("a",), driver="dra.net"),
+            asking("asks", "gpu"),
+            asking("asks-nic", "nic"),
+        ]
+
+        assert only_pod(after((50, objects))).takes_gpus == takes
+
+    def test_a_claim_of_which_nothing_tells_is_taken_to_be_of_gpus(self) -> None:
+        one = pod("a", claims=("asks",))
+        one["metadata"] |= {"uid": "u-a", "creationTimestamp": at(0)}
+        one["status"]["conditions"] = conditions(PodScheduled=1, Ready=40)
+        read = cluster(one, asking("asks", "gpu"))
+        for unread in (replace(read, claims=None), replace(read, classes=None)):
+            (found,) = StartUps().read(unread, KNOWN, BEGIN + 50).pods.ended
+            assert found.takes_gpus
 
     def test_a_node_that_was_ready_before_is_no_stage(self) -> None:
         old = node("n1", gpus=8)

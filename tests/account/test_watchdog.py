@@ -219,6 +219,13 @@ class TestSilence:
     def test_a_node_whose_gpus_fell_out_under_a_pod_is_not(self) -> None:
         assert late(86400, *self.zombie(), starting(PodScheduled=200)) == []
 
+    def test_a_pod_that_asks_for_another_device_tells_nothing_of_gpus(self) -> None:
+        one = starting(PodScheduled=200)
+        interface = {"limits": {"vpc.amazonaws.com/pod-eni": "1"}}
+        one["spec"]["containers"][0]["resources"] = interface
+
+        assert stages(late(86400, *self.zombie(), one)) == ["GPUs"]
+
     def test_a_node_that_had_its_gpus_once_is_not(self) -> None:
         claim, _ = self.zombie()
         before = StartUps().read(cluster(claim, registered(gpus=8, ready=120)), KNOWN, BEGIN + 300)

@@ -1,8 +1,25 @@
 """Which GPUs a node has and who has them, by labels and by device plugin."""
 
+from typing import Any
+
 import pytest
 
-from tests.fleet.objects import GPU, H100, Object, counts, node, node_claim, only, pod, seen
+from fleet.account.partition import parts_of
+from fleet.reasons import Reason
+from tests.fleet.objects import (
+    GPU,
+    H100,
+    Object,
+    counts,
+    node,
+    node_claim,
+    only,
+    pod,
+    report,
+    seen,
+)
+
+P5 = {"node.kubernetes.io/instance-type": "p5.48xlarge"}
 
 
 @pytest.mark.parametrize(
@@ -40,6 +57,42 @@ from tests.fleet.objects import GPU, H100, Object, counts, node, node_claim, onl
             "a100-sxm-80",
             8,
             id="mig-mixed",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"},
+            # Each of 8 is cut into a 3g and four 1g.
+            {"nvidia.com/mig-3g.40gb": 8, "nvidia.com/mig-1g.10gb": 32},
+            "a100-sxm-80",
+            8,
+            id="mig-mixed-on-each",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"},
+            {"nvidia.com/mig-4g.40gb": 8, "nvidia.com/mig-3g.40gb": 8},
+            "a100-sxm-80",
+            8,
+            id="mig-halves-of-two-sizes",
+        ),
+        pytest.param(
+            {"node.kubernetes.io/instance-type": "p4de.24xlarge"},
+            {"nvidia.com/mig-4g.40gb": 8, "nvidia.com/mig-3g.40gb": 8},
+            "a100-sxm-80",
+            8,
+            id="mig-halves-of-two-sizes-by-machine-type",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"},
+            {"nvidia.com/mig-2g.20gb": 7},  # three to a GPU, though 7 times 2 are two sevens
+            "a100-sxm-80",
+            3,
+            id="mig-of-one-size",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-H200"},
+            {"nvidia.com/mig-3g.71gb": 4},  # two to a GPU, though twice 71 is more than its 141
+            "h200-sxm",
+            2,
+            id="mig-named-by-more-than-its-memory",
         ),
         pytest.param(
             {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
@@ -144,6 +197,14 @@ def test_a_mig_slice_is_a_seventh() -> None:
     assert counts(found) == (1, 1, 0, 0)
 
 
+def test_parts_of_one_gpu_are_together_one() -> None:
+    labels = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
+    large, small = "nvidia.com/mig-3g.40gb", "nvidia.com/mig-1g.10gb"
+    cut = node(labels=labels, **{large: 1, small: 4})
+
+    assert counts(only(cut, pod("a", **{large: 1}), pod("b", **{small: 4}))) == (1, 1, 0, 0)
+
+
 def test_gpus_that_are_unhealthy_are_out() -> None:
     found = only(node(gpus=8, allocatable={GPU: 7}), pod("a", gpus=4))
 
@@ -183,3 +244,112 @@ def test_gpus_of_a_node_that_karpenter_has_initialized_are_free() -> None:
     ready = node_claim("c", "Launched", "Registered", "Initialized", on="n1")
 
     assert counts(only(node(gpus=8), ready)) == (8, 0, 8, 0)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param({"node.kubernetes.io/instance-type": "p5.48xlarge"}, id="machine type"),
+        pytest.param({"karpenter.k8s.aws/instance-gpu-count": "8"}, id="label"),
+    ],
+)
+def test_a_gpu_that_the_driver_lost_is_out(labels: dict[str, str]) -> None:
+    snapshot = seen(node(labels=labels, annotations=report(*range(7)), gpus=7), pod("a", gpus=2))
+
+    (found,) = snapshot.nodes
+    assert counts(found) == (8, 2, 5, 1)
+    assert found.out_reason == "the driver finds 7 of 8"
+    (remark,) = snapshot.remarks
+    assert remark.startswith(
+        "node n1: its driver finds 7 of its 8 GPUs, and it is paid for in full"
+    )
+
+
+def test_a_machine_that_has_lost_all_gpus_is_out_of_service_and_in_the_bill() -> None:
+    snapshot = seen(node(labels=P5, annotations=report(), gpus=0))
+
+    (found,) = snapshot.nodes
+    assert (counts(found), found.out_reason) == ((8, 0, 0, 8), "the driver finds 0 of 8")
+    assert found.usd_per_gpu_hour == pytest.approx(55.04 / 8)
+    assert {part.reason for part in parts_of(found) if part.gpus} == {Reason.OUT}
+    assert [remark.partition(",")[0] for remark in snapshot.remarks] == [
+        "node n1: its driver finds 0 of its 8 GPUs"
+    ]
+
+
+def test_a_node_whose_device_plugin_is_not_up_yet_starts_also_where_a_gpu_is_lost() -> None:
+    found = only(node(labels=P5, annotations=report(*range(7))))
+
+    assert (found.initialized, found.out_reason) == (False, "no driver offers it yet")
+
+
+def test_slices_of_the_gpus_that_are_left_are_no_more_gpus() -> None:
+    labels = {"node.kubernetes.io/instance-type": "p4d.24xlarge"}
+    left = node(labels=labels, annotations=report(*range(7)), **{"nvidia.com/mig-1g.5gb": 49})
+
+    assert counts(only(left, pod("a", **{"nvidia.com/mig-1g.5gb": 7}))) == (8, 1, 6, 1)
+
+
+def test_an_agent_that_finds_more_than_is_known_of_the_machine_counts() -> None:
+    labels = {"node.kubernetes.io/instance-type": "g5.xlarge"}
+
+    assert only(node(labels=labels, annotations=report(0, 1), gpus=2)).gpus == 2
+
+
+@pytest.mark.parametrize(
+    ("machine", "units", "gpus"),
+    [
+        pytest.param(
+            {"labels": {"node.kubernetes.io/instance-type": "g5.xlarge"}}, 10, 1, id="ten"
+        ),
+        pytest.param(
+            {"labels": {"node.kubernetes.io/instance-type": "p4d.24xlarge"}}, 56, 8, id="mig-single"
+        ),
+        pytest.param(
+            {"labels": {"node.kubernetes.io/instance-type": "g5.12xlarge"}}, 5, 4, id="one-of-four"
+        ),
+        pytest.param({"labels": {"karpenter.k8s.aws/instance-gpu-count": "2"}}, 8, 2, id="label"),
+        pytest.param({"annotations": report(0, 0)}, 8, 2, id="agent"),
+        pytest.param({"labels": P5, "annotations": report(*range(8))}, 80, 8, id="both"),
+    ],
+)
+def test_gpus_that_pods_share_without_a_label_are_as_many_as_there_are(
+    machine: dict[str, Any], units: int, gpus: int
+) -> None:
+    snapshot = seen(node(**machine, gpus=units), pod("a", gpus=1))
+
+    (found,) = snapshot.nodes
+    part = pytest.approx(gpus / units)
+    assert counts(found) == (gpus, part, pytest.approx(gpus - gpus / units), 0)
+    (remark,) = snapshot.remarks
+    assert remark.startswith(f"node n1: its device plugin gives out its {gpus} GPUs in parts")
+
+
+def test_whether_nvlink_joins_what_pods_share_without_a_label_is_unknown() -> None:
+    assert only(node(labels=P5, gpus=56)).islands is None
+    assert only(node(labels=P5, gpus=8)).islands == (tuple(range(8)),)
+
+
+def test_a_machine_whose_gpus_are_shared_without_a_label_costs_what_it_costs() -> None:
+    labels = {"node.kubernetes.io/instance-type": "g5.xlarge"}
+
+    found = only(node(labels=labels, gpus=10))
+
+    assert found.usd_per_gpu_hour is not None
+    assert found.gpus * found.usd_per_gpu_hour == pytest.approx(1.006)
+
+
+@pytest.mark.parametrize("labels", [{}, P5], ids=["agent alone", "machine type"])
+def test_a_gpu_that_the_plugin_still_has_and_the_driver_not_is_no_shared_one(
+    labels: dict[str, str],
+) -> None:
+    lost = node(labels=labels, annotations=report(*range(7)), gpus=8, allocatable={GPU: 7})
+
+    assert counts(only(lost, pod("a", gpus=1))) == (8, 1, 6, 1)
+
+
+def test_whole_gpus_beside_parts_are_whole() -> None:
+    labels = {"node.kubernetes.io/instance-type": "p4de.24xlarge"}
+    mixed = node(labels=labels, gpus=6, **{"nvidia.com/mig-3g.40gb": 4})
+
+    assert counts(only(mixed, pod("a", gpus=2))) == (8, 2, 6, 0)

@@ -8,7 +8,7 @@ from fleet.catalogue import shipped
 from fleet.cluster.pods import Pod, pod_of
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import Known, snapshot_of
-from tests.fleet.objects import NOW_SECONDS, Object, node, pod, seen
+from tests.fleet.objects import NOW_SECONDS, Object, claim, node, pod, seen
 
 
 def waiting(name: str, **more: Any) -> Pod:
@@ -83,3 +83,40 @@ def test_what_waits_is_unknown_where_what_would_tell_was_not_read(
     known = Known(catalogue=shipped())
 
     assert snapshot_of(cluster, known, None, NOW_SECONDS).waiting_gpus == waiting
+
+
+def template(name: str) -> Object:
+    one = pod(name, on=None)
+    one["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "t"}]
+    return one
+
+
+@pytest.mark.parametrize(
+    "of_unknown_size",
+    [
+        pytest.param(pod("b", on=None, **{"nvidia.com/mig-1g.10gb": 1}), id="part"),
+        pytest.param(pod("b", on=None, **{"nvidia.com/gpu.shared": 1}), id="shared"),
+        pytest.param(template("b"), id="claim-to-be-made"),
+    ],
+)
+def test_what_waits_is_unknown_where_a_pod_asks_for_no_number_of_gpus(
+    of_unknown_size: Object,
+) -> None:
+    snapshot = seen(pod("a", on=None, gpus=4), of_unknown_size)
+
+    assert snapshot.waiting_gpus is None
+    (remark,) = snapshot.remarks
+    assert "ask for 4 GPUs, and for an unknown number: llm/b by parts of GPUs" in remark
+
+
+def test_devices_that_a_claim_has_already_are_not_waited_for() -> None:
+    asks = {"name": "gpu", "exactly": {"deviceClassName": "gpu", "count": 4}}
+    expression = "device.driver == 'gpu.nvidia.com'"
+    classes = {
+        "kind": "DeviceClass",
+        "metadata": {"name": "gpu"},
+        "spec": {"selectors": [{"cel": {"expression": expression}}]},
+    }
+    given = {**claim("c", "gpu-0", pods=("b",)), "spec": {"devices": {"requests": [asks]}}}
+
+    assert seen(pod("a", on=None, claims=("c",)), classes, given).waiting_gpus == 0

@@ -921,3 +921,26 @@ def test_replicas_of_a_workload_are_counted_in_each_pool() -> None:
         }
     }
     assert {name: len(pods) for name, pods in assessment.pods.items()} == {"h100": 3, "a100": 1}
+
+
+def without_driver(name: str) -> Json:
+    none = {"nvidia.com/gpu": "0"}
+    status = {**node(name)["status"], "allocatable": none, "capacity": none}
+    return {**node(name), "status": status}
+
+
+def test_a_node_whose_driver_is_gone_serves_on_and_is_no_room_on_its_way() -> None:
+    objects = {
+        Kind.NODE_POOL: [pool("h100")],
+        Kind.NODE_CLAIM: [initialized("h100-a", "a")],
+        Kind.NODE: [without_driver("a")],
+        Kind.POD: [pod("x", 8, "a")],
+    }
+    (found,) = only(assessed(objects)).nodes
+    assert (found.stage, [one.gpus for one in found.pods]) == (NodeStage.INITIALIZED, [8.0])
+
+
+def test_the_rest_of_a_node_whose_driver_is_gone_is_out_of_service() -> None:
+    objects = {Kind.NODE: [without_driver("a")], Kind.POD: [pod("x", 2, "a")]}
+    (found,) = only(assessed(objects)).nodes
+    assert (found.stage, found.out_of_service) == (NodeStage.INITIALIZED, True)

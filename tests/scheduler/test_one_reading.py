@@ -160,6 +160,46 @@ def test_a_full_node_that_loses_a_gpu_has_all_in_use_in_both() -> None:
     assert by_extender(cluster, random.Random(0)) == expected  # noqa: S311 - no secret
 
 
+@pytest.mark.parametrize("others", [0, 2], ids=["all", "one GPU"])
+def test_what_pods_keep_of_a_dra_driver_that_is_away_is_used_in_both(others: int) -> None:
+    ready = node("a")
+    ready["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    held = claim("c", (H100, 1), given=("gpu-7",), pool="a")
+    shown = [record_of(Kind.SLICE, resource_slice("a", *(H100,) * others))] if others else []
+    cluster = Cluster.of(
+        "one",
+        {
+            Kind.NODE: [record_of(Kind.NODE, ready)],
+            Kind.SLICE: shown,
+            Kind.CLAIM: [record_of(Kind.CLAIM, held)],
+        },
+    )
+    expected = {"a": (2, 1, 1, 0, None) if others else (1, 1, 0, 0, None)}
+
+    assert by_fleet(cluster) == expected
+    assert by_extender(cluster, random.Random(0)) == expected  # noqa: S311 - no secret
+
+
+def test_what_pods_keep_of_a_device_plugin_that_is_away_is_used_in_both() -> None:
+    full = node("a", gpus=8)
+    full["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    full["status"]["allocatable"] |= {"nvidia.com/gpu": "0"}
+    full["status"]["capacity"] = dict(full["status"]["allocatable"])
+    running = pod("p", gpus=4, on="a")
+    running["status"] = {"phase": "Running"}
+    cluster = Cluster.of(
+        "one",
+        {
+            Kind.NODE: [record_of(Kind.NODE, full)],
+            Kind.POD: [record_of(Kind.POD, running)],
+        },
+    )
+    expected = {"a": (4, 4, 0, 0, None)}
+
+    assert by_fleet(cluster) == expected
+    assert by_extender(cluster, random.Random(0)) == expected  # noqa: S311 - no secret
+
+
 def test_every_recorded_cluster_is_worked_out() -> None:
     assert {one.stem for one in CLUSTERS.iterdir()} == set(EXPECTED)
 
