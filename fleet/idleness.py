@@ -22,7 +22,9 @@ def idle_of(
     if not uses:
         return 0.0, []
     host = activity.hosts.get(held.node.name)
-    if host is None or len(host.busy) < gpus:
+    if host is None or len(host.busy) != gpus:
+        # Fewer are not all measured. More are not all of this node, but of one called so before it,
+        # or in another cluster.
         return None, list(uses)
     since = now_seconds - activity.window_seconds
     young = {(use.namespace, use.pod) for use in uses if (use.started_seconds or since) > since}

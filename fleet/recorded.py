@@ -26,6 +26,11 @@ class UnreadableRecordError(Exception):
     """A file that is no record of a cluster; the message names it and says what to do."""
 
 
+def name_of(path: Path) -> str:
+    """What the cluster of a record is called."""
+    return path.resolve().name if path.is_dir() else path.stem
+
+
 def recorded(path: Path) -> Cluster:
     """The cluster of a record, by the name of its file or folder.
 
@@ -48,14 +53,13 @@ def recorded(path: Path) -> Cluster:
                     newest = max(filter(None, (newest, *stamps)), default=None)
     if not found.get(Kind.NODE):
         raise UnreadableRecordError(f"{path}: no Node in it; write one with {KUBECTL}")
-    cluster = path.resolve().name if path.is_dir() else path.stem
     # A kind of which there is no object was left out, as far as anybody can tell.
     records: dict[Kind, Sequence[Record] | None] = {
         kind: found.get(kind) for kind in _KINDS.values()
     }
     # Most clusters do not serve the kind; a kubectl that asks for it there writes down nothing.
     records[Kind.TAINT_RULE] = found.get(Kind.TAINT_RULE, ())
-    return Cluster.of(cluster, records, recorded_seconds=newest)
+    return Cluster.of(name_of(path), records, recorded_seconds=newest)
 
 
 def _stamps(document: Json) -> Iterator[float | None]:

@@ -85,12 +85,18 @@ class _Entry:
 
 
 def tally(snapshots: Sequence[FleetSnapshot], by: By) -> list[Row]:
-    """One row for each key, the most GPUs first; GPUs that no pod holds come last."""
+    """One row for each key, the most GPUs first; GPUs that no pod holds come last.
+
+    With several clusters the key of a node has its cluster's name before it.
+    """
+    alone = len(snapshots) == 1
     entries = [
         entry
         for snapshot in snapshots
         for node in snapshot.nodes
-        for entry in (_of_uses(node, by) if by.of_pods else [_of_node(snapshot, node, by)])
+        for entry in (
+            _of_uses(node, by) if by.of_pods else [_of_node(snapshot, node, by, alone=alone)]
+        )
     ]
     found: dict[str, list[_Entry]] = defaultdict(list)
     for entry in entries:
@@ -101,18 +107,20 @@ def tally(snapshots: Sequence[FleetSnapshot], by: By) -> list[Row]:
 
 def total(snapshots: Sequence[FleetSnapshot]) -> Row:
     """All GPUs of all clusters in one row."""
-    entries = [_of_node(one, node, By.CLUSTER) for one in snapshots for node in one.nodes]
+    entries = [
+        _of_node(one, node, By.CLUSTER, alone=True) for one in snapshots for node in one.nodes
+    ]
     return _row("total", entries)
 
 
-def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By) -> _Entry:
+def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By, *, alone: bool) -> _Entry:
     match by:
         case By.CLUSTER:
             key = snapshot.cluster
         case By.POOL:
             key = node.pool or NONE
         case By.NODE:
-            key = node.node
+            key = node.node if alone else f"{snapshot.cluster}/{node.node}"
         case _:
             key = node.generation or node.product or UNKNOWN
     of_islands = node.fragmentation

@@ -111,6 +111,11 @@ def prometheus_urls(options: FleetOptions) -> Mapping[str, str]:
     return found
 
 
+def url_of(urls: Mapping[str, str], cluster: str) -> str | None:
+    """The address of one cluster's Prometheus; None = it has none."""
+    return urls.get(cluster) or urls.get("")
+
+
 def bearer_token(options: FleetOptions) -> str | None:
     """The bearer token for Prometheus.
 

@@ -27,7 +27,7 @@ def by(key: By) -> dict[str, Row]:
         pytest.param(By.GENERATION, {"h100-sxm": 16, "t4": 1}, id="generation"),
         pytest.param(By.CLUSTER, {"c1": 9, "c2": 8}, id="cluster"),
         pytest.param(By.POOL, {"big": 16, "(none)": 1}, id="pool"),
-        pytest.param(By.NODE, {"n1": 16, "n2": 1}, id="node"),
+        pytest.param(By.NODE, {"c1/n1": 8, "c2/n1": 8, "c1/n2": 1}, id="node"),
         pytest.param(By.NAMESPACE, {"llm": 7, "(free)": 2, "(out)": 8}, id="namespace"),
         pytest.param(By.MODEL, {"qwen3-32b": 6, "(none)": 1, "(free)": 2, "(out)": 8}, id="model"),
     ],
