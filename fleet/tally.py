@@ -49,7 +49,7 @@ class Row:
     idle: float
     """Of those allocated."""
     idle_unknown: float
-    """GPUs that are or may be allocated and are not measured."""
+    """GPUs that are or may be allocated, and may be idle: not measured, or of unknown owners."""
     fragmented: float
     islands: int
     islands_whole: int
@@ -78,6 +78,7 @@ class _Entry:
     uses_unknown: float = 0.0
     free_unknown: float = 0.0
     idle: float | None = 0.0
+    idle_unknown: float = 0.0
     fragmented: float = 0.0
     islands: int = 0
     islands_whole: int = 0
@@ -134,6 +135,7 @@ def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By, *, alone: bool) ->
         uses_unknown=node.gpus if node.allocated is None else 0.0,
         free_unknown=_free_unknown(node),
         idle=node.idle,
+        idle_unknown=node.idle_unknown,
         fragmented=of_islands.fragmented if of_islands else 0.0,
         islands=of_islands.islands if of_islands else 0,
         islands_whole=of_islands.whole if of_islands else 0,
@@ -186,7 +188,10 @@ def _row(key: str, entries: Sequence[_Entry]) -> Row:
         uses_unknown=_sum(one.uses_unknown for one in entries),
         free_unknown=_sum(one.free_unknown for one in entries),
         idle=_sum(one.idle or 0.0 for one in entries),
-        idle_unknown=_sum(one.allocated + one.uses_unknown for one in entries if one.idle is None),
+        idle_unknown=_sum(
+            one.idle_unknown if one.idle is not None else one.allocated + one.uses_unknown
+            for one in entries
+        ),
         fragmented=_sum(one.fragmented for one in entries),
         islands=sum(one.islands for one in entries),
         islands_whole=sum(one.islands_whole for one in entries),
