@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Final
 
+from fleet.account.partition import perhaps_idle
 from fleet.allocation import unlike
 from fleet.measured import UnmeasuredError, client_spend, model_tokens, pod_allocations
 from fleet.snapshot import FleetSnapshot
@@ -27,6 +29,8 @@ from foresail.gpus.reading import (
     told_apart,
     unused_prices,
 )
+
+_NOISE: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +132,7 @@ async def _reading(
             other.
     """
     tokens: Mapping[str, Tokens] = {}
-    remarks = []
+    remarks: list[str] = []
     if url is not None:
         unknown = "tokens are"
         try:
@@ -143,6 +147,7 @@ async def _reading(
             remarks += [] if other is None else [other]
         except UnmeasuredError as error:
             remarks.append(f"{error}; {unknown} unknown")
+        remarks += _perhaps_idle(snapshot)
     if snapshot.coming is None:
         remarks.append("no NodeClaim was read: machines without a node are not counted")
     return Reading(
@@ -152,3 +157,15 @@ async def _reading(
         },
         remarks=(*snapshot.remarks, *remarks),
     )
+
+
+def _perhaps_idle(snapshot: FleetSnapshot) -> Iterator[str]:
+    """How many GPUs count as serving because nothing tells that they are idle, and where."""
+    found = {node.node: gpus for node in snapshot.nodes if (gpus := perhaps_idle(node)) > _NOISE}
+    if found:
+        first = min(found)
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        yield (
+            f"{sum(found.values()):g} GPUs count as serving and may be idle: DCGM's series in "
+            f"Prometheus do not name all GPUs, or not their pods, on node {first}{more}"
+        )

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from typing_extensions import override
 
 from fleet.tokens import Tokens
 from foresail.cost.reading import Reading, read_round
@@ -19,11 +21,13 @@ P5 = H100 | {"node.kubernetes.io/instance-type": "p5.48xlarge"}
 SECONDS = 100.0
 
 
+@dataclass
 class Shared(Stub):
     """A Prometheus that answers each query by the first of these words in it."""
 
-    series: Mapping[str, list[Object]]
+    series: Mapping[str, list[Object]] = field(default_factory=dict)
 
+    @override
     async def answer(self, request: web.Request) -> web.StreamResponse:
         await super().answer(request)
         query = self.asked[-1][1]["query"][0]
@@ -57,8 +61,7 @@ async def read(
     for name, objects in zip(("eu", "us"), clusters, strict=False):
         files.append(folder / f"{name}.json")
         files[-1].write_text(json.dumps({"kind": "List", "items": objects}))
-    stub = Shared()
-    stub.series = series
+    stub = Shared(series=series)
     async with serving(stub):
         urls = [f"{name}={stub.url}/{name}" for name in ("eu", "us")] if apart else [stub.url]
         options = FleetOptions(files=tuple(files), prometheus=tuple(urls))
@@ -93,9 +96,8 @@ async def test_a_prometheus_for_each_cluster_knows_pods_that_are_gone(tmp_path: 
 
     readings = await read(tmp_path, series, cluster("same"), cluster("same"), apart=True)
 
-    assert [each.tokens_per_second for each in readings] == [
-        {"chat": Tokens(generated=pytest.approx(1.1))}
-    ] * 2
+    found = [each.tokens_per_second["chat"].generated for each in readings]
+    assert found == [pytest.approx(1.1)] * 2
 
 
 async def test_nodes_that_are_called_alike_are_not_measured(tmp_path: Path) -> None:
@@ -136,3 +138,26 @@ async def test_a_node_with_series_of_more_gpus_than_it_has_is_not_measured(tmp_p
     (eu,) = await read(tmp_path, series, cluster("of-eu"))
 
     assert eu.snapshot.nodes[0].idle is None
+
+
+@pytest.mark.parametrize(
+    ("series", "counted"),
+    [
+        pytest.param([], 8, id="none"),
+        pytest.param(dcgm("n1", "eu", *[0.0] * 7), 8, id="one-is-missing"),
+        pytest.param(dcgm("n1", "eu", *[0.9] * 3, *[0.0] * 5), None, id="all"),
+    ],
+)
+async def test_gpus_that_serve_and_may_be_idle_are_counted(
+    tmp_path: Path, series: list[Object], counted: int | None
+) -> None:
+    objects = cluster("of-eu")
+    objects[1]["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+
+    (eu,) = await read(tmp_path, {"GR_ENGINE": series}, objects)
+
+    remark = (
+        f"{counted} GPUs count as serving and may be idle: DCGM's series in Prometheus do not name "
+        "all GPUs, or not their pods, on node n1"
+    )
+    assert [one for one in eu.remarks if "may be idle" in one] == ([remark] if counted else [])
