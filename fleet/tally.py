@@ -146,15 +146,16 @@ def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By, *, alone: bool) ->
 def _of_uses(node: NodeGpus, by: By) -> Iterator[_Entry]:
     price = node.usd_per_gpu_hour
     for use in node.uses:
+        gpus = use.gpus * node.scale
         yield _Entry(
             key=_key(use, by),
             usd_per_gpu_hour=price,
-            gpus=use.gpus,
-            allocated=use.gpus,
-            idle=use.idle,
+            gpus=gpus,
+            allocated=gpus,
+            idle=None if use.idle is None else use.idle * node.scale,
         )
     if node.free is None:
-        rest = max(0.0, node.gpus - sum(use.gpus for use in node.uses))
+        rest = max(0.0, node.gpus - node.scale * sum(use.gpus for use in node.uses))
         unread = rest if node.allocated is None else 0.0
         yield _Entry(
             key=UNREAD,

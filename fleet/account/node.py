@@ -79,6 +79,12 @@ class NodeGpus:
     remarks: tuple[str, ...]
     """What does not add up."""
 
+    @property
+    def scale(self) -> float:
+        """The part of what its uses ask for that there is: below 1 where more is given out."""
+        asked = sum(use.gpus for use in self.uses)
+        return min(1.0, self.gpus / asked) if asked else 1.0
+
 
 def account_of(
     held: Held,

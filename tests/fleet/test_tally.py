@@ -68,3 +68,14 @@ def test_what_is_not_measured_is_counted_as_unknown() -> None:
 def test_no_clusters_are_no_gpus() -> None:
     assert tally([], By.GENERATION) == []
     assert total([]).gpus == 0
+
+
+def test_uses_beyond_the_gpus_are_as_many_as_there_are() -> None:
+    labels = H100 | P5 | {"nvidia.com/gpu.count": "8"}
+    pods = [pod(name, gpus=6, labels={"model": name}) for name in ("a", "b")]
+    crowded = seen(node("n1", labels=labels, gpus=8), *pods)
+
+    rows = tally([crowded], By.MODEL)
+
+    assert [(row.key, row.gpus, row.allocated) for row in rows] == [("a", 4, 4), ("b", 4, 4)]
+    assert sum(row.usd_per_hour for row in rows) == pytest.approx(55.04)
