@@ -60,6 +60,7 @@ async def read_once(
         ForesailError: an option cannot be used, or no cluster can be read.
     """
     if options.files:
+        _refuse_namesakes(options.files)
         answers: Sequence[Cluster | str] = [_recorded(file) for file in options.files]
     else:
         names = clusters(options)
@@ -176,6 +177,22 @@ def unused_prices(read: Sequence[Cluster], known: Known) -> list[str]:
         if known.catalogue.find(priced_name(name)) is None
         and priced_name(name) not in machine_types
     ]
+
+
+def _refuse_namesakes(files: Sequence[Path]) -> None:
+    """Two clusters of one name would count as one.
+
+    Raises:
+        ForesailError: two records are called alike.
+    """
+    found: dict[str, Path] = {}
+    for file in files:
+        other = found.setdefault(name_of(file), file)
+        if other is not file:
+            raise ForesailError(
+                f"--file {other} and {file}: a record is of the cluster that it is called after, "
+                f"and both are called {name_of(file)}: rename one"
+            )
 
 
 def _recorded(file: Path) -> Cluster | str:
