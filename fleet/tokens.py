@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from fleet.documents import Json, number_of, part, text
+from fleet.series_names import spellings
 from fleet.snapshot import FleetSnapshot
 
 MODELS_MAX: Final = 512
 """That are kept apart; of further ones nothing is known."""
-_GENERATED: Final = "vllm:generation_tokens_total"
+GENERATED: Final = "vllm:generation_tokens_total"
 _PROMPT: Final = "vllm:prompt_tokens_total"
 
 
@@ -39,11 +40,18 @@ class Tokens:
 
 def queries(window_seconds: float) -> tuple[str, str]:
     """PromQL for `tokens_of`: generated and prompt tokens of each pod in a window until now."""
-    by, window = "sum by (namespace, pod, model_name)", f"{window_seconds:.0f}s"
-    return (
-        f"{by} (increase({_GENERATED}[{window}]))",
-        f"{by} (increase({_PROMPT}[{window}]))",
+    window = f"{window_seconds:.0f}s"
+    return _query(GENERATED, window), _query(_PROMPT, window)
+
+
+def _query(name: str, window: str) -> str:
+    """The increase of a counter in whichever spelling it has; copies in two count once."""
+    each = (
+        f'label_replace(increase({one}[{window}]), "spelling", "{one}", "", "")'
+        for one in spellings(name)
     )
+    sums = f"sum by (namespace, pod, model_name, spelling) ({' or '.join(each)})"
+    return f"max by (namespace, pod, model_name) ({sums})"
 
 
 def tokens_of(

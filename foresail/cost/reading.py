@@ -12,7 +12,7 @@ from fleet.allocation import unlike
 from fleet.measured import UnmeasuredError, client_spend, model_tokens, pod_allocations
 from fleet.snapshot import FleetSnapshot
 from fleet.spend import Client, Spend
-from fleet.tokens import Tokens, models_of_pods
+from fleet.tokens import GENERATED, Tokens, models_of_pods
 from foresail.clock import wall_clock
 from foresail.gpus.options import (
     FleetOptions,
@@ -139,6 +139,9 @@ async def _reading(
             tokens = await model_tokens(
                 url, window_seconds, snapshot, token=token, strangers=strangers
             )
+            models = set(filter(None, models_of_pods(snapshot).values()))
+            if models and not models & tokens.keys():
+                remarks.append(f"tokens are unknown: {url} has no {GENERATED} of a model here")
             # A Prometheus that did not answer is not waited for again.
             unknown = "what OpenCost allocates is"
             allocated = await pod_allocations(url, token=token)

@@ -91,6 +91,14 @@ async def test_tokens_that_may_be_of_another_cluster_do_not_count(tmp_path: Path
     assert eu.tokens_per_second == us.tokens_per_second == {}
 
 
+async def test_models_without_tokens_are_no_secret(tmp_path: Path) -> None:
+    (found,) = await read(tmp_path, {}, cluster("of-eu"))
+    (known,) = await read(tmp_path, TOKENS, cluster("of-eu"))
+
+    assert [each for each in found.remarks if each.startswith("tokens are unknown: http://")]
+    assert not [each for each in known.remarks if "tokens" in each]
+
+
 async def test_a_prometheus_for_each_cluster_knows_pods_that_are_gone(tmp_path: Path) -> None:
     series = {"generation_tokens_total": [engine(100, "same"), engine(10, "gone")]}
 
