@@ -105,7 +105,8 @@ def prometheus_urls(options: FleetOptions) -> Mapping[str, str]:
         if not equals or "://" in cluster:
             cluster, url = "", given
         try:
-            found[cluster] = checked_url(url)
+            # Clusters with one address share a Prometheus, however it is written.
+            found[cluster] = checked_url(url).rstrip("/")
         except SourceMisconfiguredError as error:
             raise ForesailError(f"--prometheus: {error}") from error
     return found

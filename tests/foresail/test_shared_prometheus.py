@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from fleet.tokens import Tokens
 from foresail.cost.reading import Reading, read_round
-from foresail.gpus.options import FleetOptions
+from foresail.gpus.options import FleetOptions, prometheus_urls
 from tests.fleet.objects import H100, Object, node, pod
 from tests.sources.prometheus_stub import Stub, serving
 
@@ -80,6 +80,12 @@ async def test_tokens_count_for_the_cluster_of_their_pod(tmp_path: Path) -> None
 
     assert eu.tokens_per_second == {"chat": Tokens(generated=1)}
     assert us.tokens_per_second == {"chat": Tokens(generated=2)}
+
+
+def test_an_address_is_the_same_with_a_slash_at_its_end() -> None:
+    options = FleetOptions(prometheus=("eu=http://p:9090/", "http://p:9090"))
+
+    assert set(prometheus_urls(options).values()) == {"http://p:9090"}
 
 
 async def test_tokens_that_may_be_of_another_cluster_do_not_count(tmp_path: Path) -> None:
