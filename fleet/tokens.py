@@ -45,13 +45,14 @@ def queries(window_seconds: float) -> tuple[str, str]:
 
 
 def _query(name: str, window: str) -> str:
-    """The increase of a counter in whichever spelling it has; copies in two count once."""
+    """The increase of a counter in whichever spelling each target has; copies count once."""
     each = (
         f'label_replace(increase({one}[{window}]), "spelling", "{one}", "", "")'
         for one in spellings(name)
     )
-    sums = f"sum by (namespace, pod, model_name, spelling) ({' or '.join(each)})"
-    return f"max by (namespace, pod, model_name) ({sums})"
+    by = "namespace, pod, model_name"
+    spelled = f"sum by ({by}, instance, spelling) ({' or '.join(each)})"
+    return f"sum by ({by}) (max by ({by}, instance) ({spelled}))"
 
 
 def tokens_of(

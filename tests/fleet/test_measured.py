@@ -45,6 +45,8 @@ TOKENS = {
     ("vllm_generation_tokens", "a"): 300,  # a copy
     ("ray_vllm_generation_tokens", "of-ray"): 50,
     ("vllm_prompt_tokens", "of-ray"): 100,
+    ("vllm:generation_tokens", ""): 10,
+    ("ray_vllm_generation_tokens", ""): 20,
 }
 """That each engine adds in a minute, by series and pod."""
 MINUTES_AHEAD = 30
@@ -76,6 +78,7 @@ def page(now_seconds: float) -> str:
         lines.append(f"# TYPE {metric} counter")
         for engine in (0, 1):  # of one pod
             labels = f'model_name="served-by-{of}",namespace="llm",pod="{of}",engine="{engine}"'
+            labels += f',instance="{of or metric}"'
             lines += [
                 f"{metric}_total{{{labels}}} {1000 + steps * minute} "
                 f"{now_seconds - 60 * (10 - minute):.3f}"
@@ -146,6 +149,8 @@ async def test_an_engine_of_ray_or_under_an_older_prometheus_has_tokens_too(
     assert found["chat"] == Tokens(
         generated=pytest.approx(900, rel=0.03), prompt=pytest.approx(1800, rel=0.03)
     )
+    # Targets without the label of a pod, in two spellings.
+    assert found["served-by-"].generated == pytest.approx(540, rel=0.03)
 
 
 def test_a_million_tokens_costs_what_opencost_says_of_the_node(
