@@ -46,9 +46,9 @@ class Measured:
     """What it did not tell."""
 
 
-NOTHING: Final = Measured()
+_NOTHING: Final = Measured()
 """Of a cluster without a Prometheus."""
-OWN_PROMETHEUS: Final = "name one Prometheus a cluster with --prometheus CLUSTER=URL"
+_OWN_PROMETHEUS: Final = "name one Prometheus a cluster with --prometheus CLUSTER=URL"
 
 
 async def read_once(
@@ -110,7 +110,7 @@ async def measurements(options: FleetOptions, names: Sequence[str]) -> Mapping[s
 
 async def _measured(options: FleetOptions, url: str | None, secret: str | None) -> Measured:
     if url is None:
-        return NOTHING
+        return _NOTHING
     try:
         return Measured(
             activity=await measured(url, options.idle_seconds, token=secret),
@@ -129,7 +129,7 @@ def told_apart(
 
     A Prometheus of several clusters tells nodes apart by their names alone.
     """
-    pairs = [(one, found.get(one.name, NOTHING)) for one in read]
+    pairs = [(one, found.get(one.name, _NOTHING)) for one in read]
     clusters_of = Counter((each.url, node.name) for one, each in pairs for node in one.nodes)
     return [
         (
@@ -153,7 +153,7 @@ def _without(found: Measured, nodes: AbstractSet[str]) -> Measured:
     more = f", or as {len(lost) - 1} more," if len(lost) > 1 else ""
     remark = (
         f"{found.url} measures nodes of several clusters that are called {lost[0]}{more}: their "
-        f"idle GPUs and OpenCost's prices are unknown; {OWN_PROMETHEUS}"
+        f"idle GPUs and OpenCost's prices are unknown; {_OWN_PROMETHEUS}"
     )
     prices = {name: price for name, price in found.prices.items() if name not in nodes}
     return replace(found, activity=activity, prices=prices, remarks=(*found.remarks, remark))
