@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import aiohttp
@@ -56,15 +57,27 @@ async def pod_allocations(url: str, *, token: str | None = None) -> Mapping[str,
 
 
 async def model_tokens(
-    url: str, window_seconds: float, snapshot: FleetSnapshot, *, token: str | None = None
+    url: str,
+    window_seconds: float,
+    snapshot: FleetSnapshot,
+    *,
+    token: str | None = None,
+    strangers: AbstractSet[str] | None = None,
 ) -> Mapping[str, Tokens]:
     """The tokens of each model in the window until now; none of a model without a series.
+
+    Args:
+        url: of the Prometheus.
+        window_seconds: until now.
+        snapshot: whose pods say which model they serve.
+        token: for the Prometheus.
+        strangers: pods of the other clusters that it measures; None = it measures no other.
 
     Raises:
         UnmeasuredError: no answer, or a refusal.
     """
     answers = await _asked(url, token, tokens.queries(window_seconds))
-    return tokens.tokens_of(answers, snapshot)
+    return tokens.tokens_of(answers, snapshot, strangers)
 
 
 async def client_spend(

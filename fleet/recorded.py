@@ -1,6 +1,7 @@
 """A cluster in files: what `kubectl get -o json` or `-o yaml` wrote, in one file or a folder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +9,7 @@ import yaml
 
 from fleet.cluster.fields import seconds
 from fleet.cluster.follow.json_text import document_of
-from fleet.cluster.kinds import PLANNING_KINDS, SOURCES, Kind, Record, record_of
+from fleet.cluster.kinds import PLANNING_KINDS, SOURCES, Kind, Record, identity_of, record_of
 from fleet.cluster.reading import Cluster
 from fleet.documents import Json, is_object, listed, part, text
 from fleet.snapshot import KUBECTL
@@ -19,6 +20,8 @@ _KINDS: Final = {
     if kind is not Kind.POD_GROUP_PLUGIN  # whose objects have the same `kind` as another's
 }
 """By the object's field `kind`."""
+_DIGITS_MAX: Final = 20
+"""Of a resourceVersion, which has 64 bits."""
 _SUFFIXES: Final = frozenset({".json", ".yaml", ".yml"})
 
 
@@ -26,8 +29,15 @@ class UnreadableRecordError(Exception):
     """A file that is no record of a cluster; the message names it and says what to do."""
 
 
+def name_of(path: Path) -> str:
+    """What the cluster of a record is called."""
+    return path.resolve().name if path.is_dir() else path.stem
+
+
 def recorded(path: Path) -> Cluster:
     """The cluster of a record, by the name of its file or folder.
+
+    Of an object that several files have, the newest counts.
 
     Raises:
         UnreadableRecordError: it cannot be read, or holds no node.
@@ -36,26 +46,85 @@ def recorded(path: Path) -> Cluster:
         files = sorted(one for one in path.iterdir() if one.suffix in _SUFFIXES)
     else:
         files = [path]
-    found: dict[Kind, list[Record]] = {}
-    newest: float | None = None
+    found = _Found()
     for file in files:
         for document in _documents(file):
             for name, objects in _objects(document):
                 if name in _KINDS:
-                    kind = _KINDS[name]
-                    found.setdefault(kind, []).extend(record_of(kind, one) for one in objects)
-                    stamps = (stamp for one in objects for stamp in _stamps(one))
-                    newest = max(filter(None, (newest, *stamps)), default=None)
-    if not found.get(Kind.NODE):
+                    found.add(_KINDS[name], objects)
+    if not found.by_key.get(Kind.NODE):
         raise UnreadableRecordError(f"{path}: no Node in it; write one with {KUBECTL}")
-    cluster = path.resolve().name if path.is_dir() else path.stem
     # A kind of which there is no object was left out, as far as anybody can tell.
     records: dict[Kind, Sequence[Record] | None] = {
-        kind: found.get(kind) for kind in _KINDS.values()
+        kind: [one.record for one in found.by_key[kind].values()] if kind in found.by_key else None
+        for kind in _KINDS.values()
     }
     # Most clusters do not serve the kind; a kubectl that asks for it there writes down nothing.
-    records[Kind.TAINT_RULE] = found.get(Kind.TAINT_RULE, ())
-    return Cluster.of(cluster, records, recorded_seconds=newest)
+    records[Kind.TAINT_RULE] = records[Kind.TAINT_RULE] or ()
+    return Cluster.of(
+        name_of(path), records, tuple(found.remarks), recorded_seconds=found.newest_seconds
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dated:
+    """What is known of an object, and how new that is."""
+
+    record: Record
+    version: int
+    at_seconds: float | None
+
+    @property
+    def age(self) -> tuple[int, float]:
+        """The larger one is the newer one."""
+        return self.version, self.at_seconds or 0.0
+
+
+class _Found:
+    """The objects of a record, each once."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[Kind, dict[object, _Dated]] = {}
+        self.newest_seconds: float | None = None
+        self._again: list[str] = []
+
+    def add(self, kind: Kind, objects: Iterable[Json]) -> None:
+        """Objects of a file; where an earlier one is the same, the newer one stays."""
+        of_kind = self.by_key.setdefault(kind, {})
+        for document in objects:
+            one = _dated(kind, document)
+            self.newest_seconds = max(
+                filter(None, (self.newest_seconds, one.at_seconds)), default=None
+            )
+            key = _key(kind, document) or len(of_kind)
+            before = of_kind.get(key)
+            if before is not None:
+                self._again.append(f"{SOURCES[kind].object_kind} {identity_of(document)[0]}")
+            if before is None or one.age >= before.age:
+                of_kind[key] = one
+
+    @property
+    def remarks(self) -> Iterator[str]:
+        """What is there more than once."""
+        if self._again:
+            more = f" and {len(self._again) - 1} more" if len(self._again) > 1 else ""
+            yield f"recorded more than once: {self._again[0]}{more}; the newest counts"
+
+
+def _dated(kind: Kind, document: Json) -> _Dated:
+    version = text(part(document, "metadata"), "resourceVersion") or ""
+    return _Dated(
+        record=record_of(kind, document),
+        version=int(version) if version.isdecimal() and len(version) <= _DIGITS_MAX else -1,
+        at_seconds=max(filter(None, _stamps(document)), default=None),
+    )
+
+
+def _key(kind: Kind, document: Json) -> object:
+    """By which an object is known again; None = it has no name."""
+    name, uid = identity_of(document)
+    # Several APIs have a kind `PodGroup`.
+    return ((name, uid) if kind is Kind.POD_GROUP else name) if name else None
 
 
 def _stamps(document: Json) -> Iterator[float | None]:

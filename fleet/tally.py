@@ -49,7 +49,7 @@ class Row:
     idle: float
     """Of those allocated."""
     idle_unknown: float
-    """GPUs that are or may be allocated and are not measured."""
+    """GPUs that are or may be allocated, and may be idle: not measured, or of unknown owners."""
     fragmented: float
     islands: int
     islands_whole: int
@@ -78,6 +78,7 @@ class _Entry:
     uses_unknown: float = 0.0
     free_unknown: float = 0.0
     idle: float | None = 0.0
+    idle_unknown: float = 0.0
     fragmented: float = 0.0
     islands: int = 0
     islands_whole: int = 0
@@ -85,12 +86,18 @@ class _Entry:
 
 
 def tally(snapshots: Sequence[FleetSnapshot], by: By) -> list[Row]:
-    """One row for each key, the most GPUs first; GPUs that no pod holds come last."""
+    """One row for each key, the most GPUs first; GPUs that no pod holds come last.
+
+    With several clusters the key of a node has its cluster's name before it.
+    """
+    alone = len(snapshots) == 1
     entries = [
         entry
         for snapshot in snapshots
         for node in snapshot.nodes
-        for entry in (_of_uses(node, by) if by.of_pods else [_of_node(snapshot, node, by)])
+        for entry in (
+            _of_uses(node, by) if by.of_pods else [_of_node(snapshot, node, by, alone=alone)]
+        )
     ]
     found: dict[str, list[_Entry]] = defaultdict(list)
     for entry in entries:
@@ -101,18 +108,20 @@ def tally(snapshots: Sequence[FleetSnapshot], by: By) -> list[Row]:
 
 def total(snapshots: Sequence[FleetSnapshot]) -> Row:
     """All GPUs of all clusters in one row."""
-    entries = [_of_node(one, node, By.CLUSTER) for one in snapshots for node in one.nodes]
+    entries = [
+        _of_node(one, node, By.CLUSTER, alone=True) for one in snapshots for node in one.nodes
+    ]
     return _row("total", entries)
 
 
-def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By) -> _Entry:
+def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By, *, alone: bool) -> _Entry:
     match by:
         case By.CLUSTER:
             key = snapshot.cluster
         case By.POOL:
             key = node.pool or NONE
         case By.NODE:
-            key = node.node
+            key = node.node if alone else f"{snapshot.cluster}/{node.node}"
         case _:
             key = node.generation or node.product or UNKNOWN
     of_islands = node.fragmentation
@@ -126,6 +135,7 @@ def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By) -> _Entry:
         uses_unknown=node.gpus if node.allocated is None else 0.0,
         free_unknown=_free_unknown(node),
         idle=node.idle,
+        idle_unknown=node.idle_unknown,
         fragmented=of_islands.fragmented if of_islands else 0.0,
         islands=of_islands.islands if of_islands else 0,
         islands_whole=of_islands.whole if of_islands else 0,
@@ -136,15 +146,16 @@ def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By) -> _Entry:
 def _of_uses(node: NodeGpus, by: By) -> Iterator[_Entry]:
     price = node.usd_per_gpu_hour
     for use in node.uses:
+        gpus = use.gpus * node.scale
         yield _Entry(
             key=_key(use, by),
             usd_per_gpu_hour=price,
-            gpus=use.gpus,
-            allocated=use.gpus,
-            idle=use.idle,
+            gpus=gpus,
+            allocated=gpus,
+            idle=None if use.idle is None else use.idle * node.scale,
         )
     if node.free is None:
-        rest = max(0.0, node.gpus - sum(use.gpus for use in node.uses))
+        rest = max(0.0, node.gpus - node.scale * sum(use.gpus for use in node.uses))
         unread = rest if node.allocated is None else 0.0
         yield _Entry(
             key=UNREAD,
@@ -178,7 +189,10 @@ def _row(key: str, entries: Sequence[_Entry]) -> Row:
         uses_unknown=_sum(one.uses_unknown for one in entries),
         free_unknown=_sum(one.free_unknown for one in entries),
         idle=_sum(one.idle or 0.0 for one in entries),
-        idle_unknown=_sum(one.allocated + one.uses_unknown for one in entries if one.idle is None),
+        idle_unknown=_sum(
+            one.idle_unknown if one.idle is not None else one.allocated + one.uses_unknown
+            for one in entries
+        ),
         fragmented=_sum(one.fragmented for one in entries),
         islands=sum(one.islands for one in entries),
         islands_whole=sum(one.islands_whole for one in entries),

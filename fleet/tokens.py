@@ -7,15 +7,17 @@ A model without a series is unknown: it is left out, and is not 0.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
 from fleet.documents import Json, number_of, part, text
+from fleet.series_names import spellings
 from fleet.snapshot import FleetSnapshot
 
 MODELS_MAX: Final = 512
 """That are kept apart; of further ones nothing is known."""
-_GENERATED: Final = "vllm:generation_tokens_total"
+GENERATED: Final = "vllm:generation_tokens_total"
 _PROMPT: Final = "vllm:prompt_tokens_total"
 
 
@@ -38,27 +40,41 @@ class Tokens:
 
 def queries(window_seconds: float) -> tuple[str, str]:
     """PromQL for `tokens_of`: generated and prompt tokens of each pod in a window until now."""
-    by, window = "sum by (namespace, pod, model_name)", f"{window_seconds:.0f}s"
-    return (
-        f"{by} (increase({_GENERATED}[{window}]))",
-        f"{by} (increase({_PROMPT}[{window}]))",
+    window = f"{window_seconds:.0f}s"
+    return _query(GENERATED, window), _query(_PROMPT, window)
+
+
+def _query(name: str, window: str) -> str:
+    """The increase of a counter in whichever spelling each target has; copies count once."""
+    each = (
+        f'label_replace(increase({one}[{window}]), "spelling", "{one}", "", "")'
+        for one in spellings(name)
     )
+    by = "namespace, pod, model_name"
+    spelled = f"sum by ({by}, instance, spelling) ({' or '.join(each)})"
+    return f"sum by ({by}) (max by ({by}, instance) ({spelled}))"
 
 
-def tokens_of(answers: Iterable[Iterable[Json]], snapshot: FleetSnapshot) -> Mapping[str, Tokens]:
+def tokens_of(
+    answers: Iterable[Iterable[Json]],
+    snapshot: FleetSnapshot,
+    strangers: AbstractSet[str] | None = None,
+) -> Mapping[str, Tokens]:
     """The tokens of each model, by the name that its pods' label gives it.
 
     Args:
         answers: the `result` of each query, in their order.
         snapshot: whose pods say which model they serve.
+        strangers: pods of the other clusters in the answers, with their namespaces; None = there
+            is no other cluster. With others a pod that is not in the snapshot may be theirs, and
+            a name may be of pods in several: neither counts.
     """
-    of_pods = {
-        f"{use.namespace}/{use.pod}": use.model
-        for node in snapshot.nodes
-        for use in node.uses
-        if use.model is not None
-    }
-    generated, prompt = (list(answer) for answer in answers)
+    models = models_of_pods(snapshot)
+    of_pods = {pod: model for pod, model in models.items() if model is not None}
+    ours = models.keys() - (strangers or ())
+    generated, prompt = (
+        [one for one in answer if strangers is None or _of(one)[1] in ours] for answer in answers
+    )
     names = _names((*generated, *prompt), of_pods)
     found: dict[str, Tokens] = defaultdict(Tokens)
     for series in generated:
@@ -71,6 +87,11 @@ def tokens_of(answers: Iterable[Iterable[Json]], snapshot: FleetSnapshot) -> Map
         if model is not None and count is not None and model in found:
             found[model] += Tokens(prompt=count)
     return dict(found)
+
+
+def models_of_pods(snapshot: FleetSnapshot) -> Mapping[str, str | None]:
+    """The pods with GPUs, with their namespaces, and the model that their labels name."""
+    return {f"{use.namespace}/{use.pod}": use.model for node in snapshot.nodes for use in node.uses}
 
 
 _Of = tuple[str, str | None]

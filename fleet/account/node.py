@@ -10,7 +10,7 @@ from fleet.catalogue import Catalogue
 from fleet.cluster.gpus import GONE
 from fleet.cluster.nodes import CapacityType, Node
 from fleet.cluster.pods import Pod
-from fleet.idleness import idle_of
+from fleet.idleness import idleness_of
 from fleet.islands import Fragmentation, Islands, filled, fragmentation_of, partition
 from fleet.reasons import Reason
 from fleet.uses import Held, Use, free_of, rounded, uses_of
@@ -53,7 +53,9 @@ class NodeGpus:
     out_reason: str | None
     """Why, where some are out."""
     idle: float | None
-    """Allocated ones that did nothing; None = not measured."""
+    """Allocated ones that did nothing, at least; None = not measured."""
+    idle_unknown: float
+    """Further ones that may have done nothing: nothing tells whose the busy GPUs are."""
     islands: Islands | None
     """GPUs of each, by index; None = they are not known."""
     fragmentation: Fragmentation | None
@@ -78,6 +80,12 @@ class NodeGpus:
     """The kind of object that would tell what is allocated, free and out; None = all was read."""
     remarks: tuple[str, ...]
     """What does not add up."""
+
+    @property
+    def scale(self) -> float:
+        """The part of what its uses ask for that there is: below 1 where more is given out."""
+        asked = sum(use.gpus for use in self.uses)
+        return min(1.0, self.gpus / asked) if asked else 1.0
 
 
 def account_of(
@@ -104,7 +112,7 @@ def account_of(
     asked = sum(use.gpus for use in uses)
     allocated = min(asked, gpus)
     free = free_of(held, allocated)
-    idle, uses = idle_of(held, uses, gpus, activity, now_seconds)
+    idleness = idleness_of(held, uses, gpus, activity, now_seconds)
     islands = _islands(held, gpus, catalogue)
     known = held.not_read is None
     return NodeGpus(
@@ -117,7 +125,8 @@ def account_of(
         free=rounded(free) if known else None,
         out=rounded(gpus - allocated - free) if known else None,
         out_reason=_out_reason(held) if known and rounded(gpus - allocated - free) else None,
-        idle=None if idle is None else rounded(idle),
+        idle=None if idleness.gpus is None else rounded(idleness.gpus),
+        idle_unknown=rounded(idleness.perhaps),
         islands=islands,
         fragmentation=fragmentation_of(islands, _room(held, gpus, free))
         if islands is not None and known
@@ -130,7 +139,7 @@ def account_of(
         kept=_kept(node, now_seconds),
         usd_per_gpu_hour=hardware.price.usd_per_gpu_hour if hardware.price else None,
         price_source=hardware.price.source if hardware.price else None,
-        uses=tuple(uses),
+        uses=tuple(idleness.uses),
         devices=tuple(
             GpuDevice(
                 name=gpu.name,

@@ -49,6 +49,12 @@ def parts_of(node: NodeGpus, planned: Reason | None = None) -> Iterator[Part]:
     yield Part(reason=out, gpus=node.gpus - used - free)
 
 
+def perhaps_idle(node: NodeGpus) -> float:
+    """GPUs that count as serving, and of which it is not measured whether they do any work."""
+    serving = sum(part.gpus for part in parts_of(node) if part.reason is Reason.SERVING)
+    return serving if node.idle is None else min(serving, node.idle_unknown)
+
+
 def is_reserved(node: NodeGpus, reason: Reason) -> bool:
     """Whether it costs the same without use."""
     return node.capacity_type is CapacityType.RESERVED or reason is Reason.RESERVED
@@ -57,12 +63,24 @@ def is_reserved(node: NodeGpus, reason: Reason) -> bool:
 def _used(node: NodeGpus, used: float) -> Iterator[Part]:
     # Where more is given out than there is, each pod has less than it asked for.
     scale = used / sum(use.gpus for use in node.uses)
+    idle = _idle_of_unmarked(node, scale)
     for use in node.uses:
-        for reason, gpus in _of_use(use):
+        for reason, gpus in _of_use(use, use.gpus * idle if use.idle is None else use.idle):
             yield Part(reason=reason, gpus=gpus * scale, model=use.model)
 
 
-def _of_use(use: Use) -> Iterator[tuple[Reason, float]]:
+def _idle_of_unmarked(node: NodeGpus, scale: float) -> float:
+    """The idle part of uses of which it is not known: what is idle on the node beyond the others'.
+
+    0 where nothing is measured.
+    """
+    unmarked = scale * sum(use.gpus for use in node.uses if use.idle is None)
+    known = scale * sum(use.idle for use in node.uses if use.idle is not None)
+    idle = max(0.0, (node.idle or 0.0) - known)
+    return min(1.0, idle / unmarked) if unmarked else 0.0
+
+
+def _of_use(use: Use, idle: float) -> Iterator[tuple[Reason, float]]:
     if use.pod == NOBODY:
         yield Reason.OUT, use.gpus
     elif use.placeholder:
@@ -72,7 +90,6 @@ def _of_use(use: Use) -> Iterator[tuple[Reason, float]]:
     elif not use.ready:
         yield Reason.VETO, use.gpus
     else:
-        idle = use.idle or 0.0
         yield Reason.IDLE, idle
         yield Reason.SERVING, use.gpus - idle
 

@@ -12,13 +12,13 @@ from itertools import takewhile
 from typing import Final
 
 from fleet.catalogue import Generation, shipped
+from fleet.series_names import spellings
 from foresail.backtest.recorded import Recorded, Selection
 from scaler.errors import ForesailError
 from scaler.scope import Scope
 from scaler.sources.preset import Preset
 from scaler.sources.selector import matchers
 from scaler.sources.series import Sample
-from scaler.sources.series_names import spellings
 
 _POD: Final = ("exported_pod", "pod", "kubernetes_pod_name", "pod_name")
 _NAMESPACE: Final = ("exported_namespace", "namespace", "kubernetes_namespace")

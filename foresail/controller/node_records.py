@@ -113,7 +113,7 @@ def workload_costs(made: ClusterRound) -> Mapping[str, WorkloadCost]:
         for use in node.uses:
             workload = owner.get(f"{use.namespace}/{use.pod}")
             if workload is not None:
-                uses[workload].append((use.gpus, node.usd_per_gpu_hour))
+                uses[workload].append((use.gpus * node.scale, node.usd_per_gpu_hour))
     return {
         one.name: _cost(uses[one.target])
         for one in made.cluster.scaled_objects or ()

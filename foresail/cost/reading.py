@@ -1,17 +1,36 @@
 """Clusters with all that their cost is made of: their GPUs, OpenCost's prices, models' tokens."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Final
 
+from fleet.account.partition import perhaps_idle
 from fleet.allocation import unlike
 from fleet.measured import UnmeasuredError, client_spend, model_tokens, pod_allocations
 from fleet.snapshot import FleetSnapshot
 from fleet.spend import Client, Spend
-from fleet.tokens import Tokens
+from fleet.tokens import GENERATED, Tokens, models_of_pods
 from foresail.clock import wall_clock
-from foresail.gpus.options import FleetOptions, bearer_token, prometheus_urls, reference_data
-from foresail.gpus.reading import measurements, read_once, snapshot_with, unused_prices
+from foresail.gpus.options import (
+    FleetOptions,
+    bearer_token,
+    prometheus_urls,
+    reference_data,
+    url_of,
+)
+from foresail.gpus.reading import (
+    measurements,
+    named,
+    read_once,
+    snapshot_with,
+    told_apart,
+    unused_prices,
+)
+
+_NOISE: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +68,23 @@ async def read_round(options: FleetOptions, window_seconds: float) -> Round:
     read, unreadable = await read_once(options)
     measured = await measurements(options, [cluster.name for cluster in read])
     now = wall_clock()
-    asked = []
-    for one in read:
+    snapshots = [
         # By now every lease of a record has ended.
-        then = one.recorded_seconds or now
-        snapshot = snapshot_with(one, known, measured[one.name], then)
-        url = urls.get(one.name) or urls.get("")
-        asked.append(_reading(snapshot, url, token, window_seconds))
+        snapshot_with(one, known, found, one.recorded_seconds or now)
+        for one, found in told_apart(read, measured)
+    ]
+    clusters_of = Counter(url_of(urls, name) for name in named(options))
+    asked = []
+    for one in snapshots:
+        url = url_of(urls, one.cluster)
+        strangers = {
+            pod
+            for other in snapshots
+            if other is not one and url_of(urls, other.cluster) == url
+            for pod in models_of_pods(other)
+        }
+        of_several = strangers if clusters_of[url] > 1 else None
+        asked.append(_reading(one, url, token, window_seconds, of_several))
     readings = await asyncio.gather(*asked)
     remarks = unused_prices(read, known)
     if not options.prometheus:
@@ -86,20 +115,42 @@ async def read_spend(
 
 
 async def _reading(
-    snapshot: FleetSnapshot, url: str | None, token: str | None, window_seconds: float
+    snapshot: FleetSnapshot,
+    url: str | None,
+    token: str | None,
+    window_seconds: float,
+    strangers: AbstractSet[str] | None,
 ) -> Reading:
+    """One cluster.
+
+    Args:
+        snapshot: its GPUs.
+        url: of its Prometheus.
+        token: for it.
+        window_seconds: in which tokens are counted.
+        strangers: pods of the other clusters that the Prometheus measures; None = it measures no
+            other.
+    """
     tokens: Mapping[str, Tokens] = {}
-    remarks = []
+    remarks: list[str] = []
     if url is not None:
         unknown = "tokens are"
         try:
-            tokens = await model_tokens(url, window_seconds, snapshot, token=token)
+            tokens = await model_tokens(
+                url, window_seconds, snapshot, token=token, strangers=strangers
+            )
+            models = set(filter(None, models_of_pods(snapshot).values()))
+            if models and not models & tokens.keys():
+                remarks.append(f"tokens are unknown: {url} has no {GENERATED} of a model here")
             # A Prometheus that did not answer is not waited for again.
             unknown = "what OpenCost allocates is"
-            other = unlike(await pod_allocations(url, token=token), snapshot)
+            allocated = await pod_allocations(url, token=token)
+            ours = {pod: gpus for pod, gpus in allocated.items() if pod not in (strangers or ())}
+            other = unlike(ours, snapshot)
             remarks += [] if other is None else [other]
         except UnmeasuredError as error:
             remarks.append(f"{error}; {unknown} unknown")
+        remarks += _perhaps_idle(snapshot)
     if snapshot.coming is None:
         remarks.append("no NodeClaim was read: machines without a node are not counted")
     return Reading(
@@ -109,3 +160,15 @@ async def _reading(
         },
         remarks=(*snapshot.remarks, *remarks),
     )
+
+
+def _perhaps_idle(snapshot: FleetSnapshot) -> Iterator[str]:
+    """How many GPUs count as serving because nothing tells that they are idle, and where."""
+    found = {node.node: gpus for node in snapshot.nodes if (gpus := perhaps_idle(node)) > _NOISE}
+    if found:
+        first = min(found)
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        yield (
+            f"{sum(found.values()):g} GPUs count as serving and may be idle: DCGM's series in "
+            f"Prometheus do not name all GPUs, or not their pods, on node {first}{more}"
+        )

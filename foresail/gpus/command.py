@@ -17,13 +17,13 @@ from fleet.tally import By
 from foresail.clock import wall_clock
 from foresail.gpus.options import FleetOptions, clusters, reference_data
 from foresail.gpus.reading import (
-    NOTHING,
     Measured,
     client_of,
     measurements,
     read_once,
     reason,
     snapshot_with,
+    told_apart,
     unused_prices,
 )
 from foresail.gpus.starts import StartBook
@@ -126,7 +126,9 @@ def _fleet(
 ) -> Fleet:
     now = wall_clock()
     return Fleet(
-        snapshots=[snapshot_with(one, about, measured.get(one.name, NOTHING), now) for one in read],
+        snapshots=[
+            snapshot_with(one, about, found, now) for one, found in told_apart(read, measured)
+        ],
         unreadable=unreadable,
         at_seconds=now,
         measured=any(one.activity is not None for one in measured.values()),

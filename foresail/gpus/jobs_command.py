@@ -14,7 +14,7 @@ from fleet.snapshot import FleetSnapshot, Known
 from foresail.clock import wall_clock
 from foresail.gpus.jobs_table import ClusterJobs, Jobs, payload, render
 from foresail.gpus.options import FleetOptions, reference_data
-from foresail.gpus.reading import NOTHING, Measured, measurements, read_once, snapshot_with
+from foresail.gpus.reading import Measured, measurements, read_once, snapshot_with, told_apart
 from foresail.gpus.training_runs import RunsRead, tried
 from foresail.meters.mlflow import MlflowServer
 from foresail.printed import print_document
@@ -38,7 +38,8 @@ async def show(options: FleetOptions, mlflow: MlflowServer | None, console: Cons
     measured = await measurements(options, [one.name for one in read])
     found = Jobs(
         clusters=[
-            await _of_cluster(one, known, measured.get(one.name, NOTHING), mlflow) for one in read
+            await _of_cluster(one, known, of_one, mlflow)
+            for one, of_one in told_apart(read, measured)
         ],
         unreadable=unreadable,
     )

@@ -105,10 +105,16 @@ def prometheus_urls(options: FleetOptions) -> Mapping[str, str]:
         if not equals or "://" in cluster:
             cluster, url = "", given
         try:
-            found[cluster] = checked_url(url)
+            # Clusters with one address share a Prometheus, however it is written.
+            found[cluster] = checked_url(url).rstrip("/")
         except SourceMisconfiguredError as error:
             raise ForesailError(f"--prometheus: {error}") from error
     return found
+
+
+def url_of(urls: Mapping[str, str], cluster: str) -> str | None:
+    """The address of one cluster's Prometheus; None = it has none."""
+    return urls.get(cluster) or urls.get("")
 
 
 def bearer_token(options: FleetOptions) -> str | None:

@@ -243,12 +243,13 @@ def _of_pod(one: GangPod, placed: Mapping[str, list[Placed]]) -> list[Placed]:
 def _placed(snapshot: FleetSnapshot) -> dict[str, list[Placed]]:
     found: dict[str, list[Placed]] = defaultdict(list)
     for node in snapshot.nodes:
+        price = node.usd_per_gpu_hour
         for use in node.uses:
             found[f"{use.namespace}/{use.pod}"].append(
                 Placed(
                     pool=node.pool,
                     gpus=use.gpus,
-                    usd_per_gpu_hour=node.usd_per_gpu_hour,
+                    usd_per_gpu_hour=None if price is None else price * node.scale,
                     since_seconds=use.started_seconds,
                 )
             )

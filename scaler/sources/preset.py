@@ -7,8 +7,8 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fleet.series_names import spellings
 from scaler.signals import Signal
-from scaler.sources.series_names import spellings
 
 
 class Kind(StrEnum):

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.account.gpu_hours import Cost, hourly_costs
-from fleet.account.partition import parts_of
+from fleet.account.partition import parts_of, perhaps_idle
+from fleet.activity import activity_of
 from fleet.annotations import KEPT_BECAUSE, KEPT_UNTIL, PRICE
 from fleet.catalogue import shipped
 from fleet.reasons import OF_EMPTY, Reason
@@ -285,3 +286,32 @@ def test_the_parts_are_all_of_the_node(
 
     assert sum(one.gpus for one in parts) == pytest.approx(found.gpus, abs=1e-12)
     assert all(one.gpus > -1e-12 for one in parts)
+
+
+def test_idle_gpus_of_unknown_owners_are_those_of_their_node() -> None:
+    def of(gpu: int, busy: float, **labels: str) -> Object:
+        return {"metric": {"node": "n1", "gpu": str(gpu), **labels}, "value": [0, str(busy)]}
+
+    def idle(*series: Object) -> Mapping[str | None, float]:
+        activity = activity_of([series], 1800.0)
+        models = ({"model": name} for name in ("a", "b"))
+        pods = [ready(pod(one["model"], gpus=4, labels=one)) for one in models]
+        shown = only(node(gpus=8), *pods, activity=activity)
+        found = {part.model: part.gpus for part in parts_of(shown) if part.reason is Reason.IDLE}
+        assert sum(part.gpus for part in parts_of(shown)) == 8
+        assert sum(found.values()) == shown.idle
+        return {model: gpus for model, gpus in found.items() if gpus}
+
+    busy = [0.9] * 4 + [0.0] * 4
+    assert idle(*(of(gpu, each) for gpu, each in enumerate(busy))) == {"a": 2, "b": 2}
+    owners = [{"pod": name, "namespace": "llm"} for name in "abababab"]
+    mapped = zip(range(8), busy, owners, strict=True)
+    assert idle(*(of(gpu, each, **labels) for gpu, each, labels in mapped)) == {"a": 2, "b": 2}
+    mapped = zip(range(8), busy, sorted(owners, key=lambda one: one["pod"]), strict=True)
+    assert idle(*(of(gpu, each, **labels) for gpu, each, labels in mapped)) == {"b": 4}
+
+
+def test_what_is_not_measured_serves_and_may_be_idle() -> None:
+    objects = node(gpus=8), ready(pod("a", gpus=2)), pod("b", gpus=1)
+
+    assert parts(*objects)[Reason.SERVING] == perhaps_idle(only(*objects)) == 2

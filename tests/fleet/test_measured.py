@@ -39,8 +39,16 @@ SERIES = {
 
 
 OPENCOST = {"node_total_hourly_cost": 40, "node_gpu_count": 8, "node_gpu_hourly_cost": 3.2}
-TOKENS = {"vllm:generation_tokens": 300, "vllm:prompt_tokens": 1200}
-"""That each engine adds in a minute."""
+TOKENS = {
+    ("vllm:generation_tokens", "a"): 300,
+    ("vllm:prompt_tokens", "a"): 1200,
+    ("vllm_generation_tokens", "a"): 300,  # a copy
+    ("ray_vllm_generation_tokens", "of-ray"): 50,
+    ("vllm_prompt_tokens", "of-ray"): 100,
+    ("vllm:generation_tokens", ""): 10,
+    ("ray_vllm_generation_tokens", ""): 20,
+}
+"""That each engine adds in a minute, by series and pod."""
 MINUTES_AHEAD = 30
 """That the samples go on: a start of Prometheus and these tests take minutes of busy cores."""
 
@@ -66,10 +74,11 @@ def page(now_seconds: float) -> str:
     for container in ("engine", "sidecar"):  # of pod a, which has 2 GPUs
         labels = f'{{namespace="llm",pod="a",container="{container}",node="n1"}}'
         lines += [f"container_gpu_allocation{labels} 0.5 {at:.3f}" for at in each_minute]
-    for metric, steps in TOKENS.items():
+    for (metric, of), steps in TOKENS.items():
         lines.append(f"# TYPE {metric} counter")
         for engine in (0, 1):  # of one pod
-            labels = f'model_name="Qwen/Qwen3-32B",namespace="llm",pod="a",engine="{engine}"'
+            labels = f'model_name="served-by-{of}",namespace="llm",pod="{of}",engine="{engine}"'
+            labels += f',instance="{of or metric}"'
             lines += [
                 f"{metric}_total{{{labels}}} {1000 + steps * minute} "
                 f"{now_seconds - 60 * (10 - minute):.3f}"
@@ -125,11 +134,23 @@ async def test_tokens_of_a_pods_engines_count_for_its_label(server: PrometheusSe
 
     found = await model_tokens(server.url, 540.0, snapshot)
 
-    assert found == {
-        "chat": Tokens(  # two engines, nine minutes
-            generated=pytest.approx(5400, rel=0.03), prompt=pytest.approx(21600, rel=0.03)
-        )
-    }
+    assert found["chat"] == Tokens(  # two engines, nine minutes
+        generated=pytest.approx(5400, rel=0.03), prompt=pytest.approx(21600, rel=0.03)
+    )
+
+
+async def test_an_engine_of_ray_or_under_an_older_prometheus_has_tokens_too(
+    server: PrometheusServer,
+) -> None:
+    snapshot = seen(node(gpus=8), pod("of-ray", gpus=2, labels={"model": "chat"}))
+
+    found = await model_tokens(server.url, 540.0, snapshot)
+
+    assert found["chat"] == Tokens(
+        generated=pytest.approx(900, rel=0.03), prompt=pytest.approx(1800, rel=0.03)
+    )
+    # Targets without the label of a pod, in two spellings.
+    assert found["served-by-"].generated == pytest.approx(540, rel=0.03)
 
 
 def test_a_million_tokens_costs_what_opencost_says_of_the_node(

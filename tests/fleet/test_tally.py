@@ -27,7 +27,7 @@ def by(key: By) -> dict[str, Row]:
         pytest.param(By.GENERATION, {"h100-sxm": 16, "t4": 1}, id="generation"),
         pytest.param(By.CLUSTER, {"c1": 9, "c2": 8}, id="cluster"),
         pytest.param(By.POOL, {"big": 16, "(none)": 1}, id="pool"),
-        pytest.param(By.NODE, {"n1": 16, "n2": 1}, id="node"),
+        pytest.param(By.NODE, {"c1/n1": 8, "c2/n1": 8, "c1/n2": 1}, id="node"),
         pytest.param(By.NAMESPACE, {"llm": 7, "(free)": 2, "(out)": 8}, id="namespace"),
         pytest.param(By.MODEL, {"qwen3-32b": 6, "(none)": 1, "(free)": 2, "(out)": 8}, id="model"),
     ],
@@ -68,3 +68,14 @@ def test_what_is_not_measured_is_counted_as_unknown() -> None:
 def test_no_clusters_are_no_gpus() -> None:
     assert tally([], By.GENERATION) == []
     assert total([]).gpus == 0
+
+
+def test_uses_beyond_the_gpus_are_as_many_as_there_are() -> None:
+    labels = H100 | P5 | {"nvidia.com/gpu.count": "8"}
+    pods = [pod(name, gpus=6, labels={"model": name}) for name in ("a", "b")]
+    crowded = seen(node("n1", labels=labels, gpus=8), *pods)
+
+    rows = tally([crowded], By.MODEL)
+
+    assert [(row.key, row.gpus, row.allocated) for row in rows] == [("a", 4, 4), ("b", 4, 4)]
+    assert sum(row.usd_per_hour for row in rows) == pytest.approx(55.04)

@@ -340,3 +340,15 @@ def test_pools_say_who_brings_their_nodes_and_which_of_them_end() -> None:
         "node ip-10-0-0-1 of eks-reservations ends at 2026-12-05 10:50Z: "
         "Capacity Block cr-0b10c0b10c0b10c01 ends"
     ) in shown
+
+
+def test_two_records_of_one_name_are_refused(tmp_path: Path) -> None:
+    for name in ("us", "eu"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "cluster.json", *OBJECTS)
+    files = [tmp_path / name / "cluster.json" for name in ("us", "eu")]
+
+    refused = fleet("--file", files[0], "--file", files[1])
+
+    assert refused.exit_code == 1
+    assert "both are called cluster: rename one" in " ".join(refused.output.split())

@@ -2,9 +2,9 @@
 
 import pytest
 
+from fleet.series_names import spellings
 from scaler.signals import Signal
 from scaler.sources import catalogue
-from scaler.sources.series_names import spellings
 
 GOOD = """
 engine: x

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from fleet.series_names import spellings
 from scaler.signals import ESSENTIAL, Absent, Signal
 from scaler.sources.catalogue import load, shipped
 from scaler.sources.preset import Preset
 from scaler.sources.reading import ObservationReader
 from scaler.sources.series import Sample
-from scaler.sources.series_names import spellings
 from tests.sources.pages import MODEL, samples_on, series
 
 PAGES = Path(__file__).parent.parent / "fixtures" / "engines"

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet.series_names import spellings
 from scaler.limits import Limit
 from scaler.signals import Absent, Observation, Signal, Stale, Value
 from scaler.sources.catalogue import load
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.series import Sample
-from scaler.sources.series_names import spellings
 from tests.sources.pages import MODEL, histogram, sample, samples_on, series
 
 VLLM = load("vllm")
