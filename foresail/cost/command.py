@@ -155,8 +155,8 @@ def _in(seconds: float, per_second: Mapping[str, Tokens]) -> Mapping[str, Tokens
 
 
 def _report_of(found: Round, books: Mapping[str, CostBook]) -> CostReport:
-    """What was added up; a cluster that could not be read now counts until its last reading."""
-    hours = [book.gpu_hours for book in books.values()]
+    """What was added up; of a cluster that could not be read now, with the time since."""
+    hours = [book.gpu_hours.passed(found.at_seconds) for book in books.values()]
     begun = [one.first_seconds for one in hours if one.first_seconds is not None]
     return _report(
         found,
