@@ -19,8 +19,8 @@ class Reading:
     """One cluster."""
 
     snapshot: FleetSnapshot
-    tokens_per_second: Mapping[str, Tokens]
-    """Of each model; one that is left out is unknown."""
+    tokens_per_second: Mapping[str, Tokens] | None
+    """Of each model that Prometheus has series of; None = it was not asked, or did not answer."""
     remarks: Sequence[str] = ()
 
 
@@ -88,7 +88,7 @@ async def read_spend(
 async def _reading(
     snapshot: FleetSnapshot, url: str | None, token: str | None, window_seconds: float
 ) -> Reading:
-    tokens: Mapping[str, Tokens] = {}
+    tokens: Mapping[str, Tokens] | None = None
     remarks = []
     if url is not None:
         unknown = "tokens are"
@@ -104,8 +104,8 @@ async def _reading(
         remarks.append("no NodeClaim was read: machines without a node are not counted")
     return Reading(
         snapshot=snapshot,
-        tokens_per_second={
-            model: count.times(1 / window_seconds) for model, count in tokens.items()
-        },
+        tokens_per_second=None
+        if tokens is None
+        else {model: count.times(1 / window_seconds) for model, count in tokens.items()},
         remarks=(*snapshot.remarks, *remarks),
     )
