@@ -152,7 +152,9 @@ class ClusterRounds:
             snapshot=snapshot,
             decided=decided,
             lead_times=self._lead_times,
-            late=late_machines(cluster, self._startups, self._lead_times, self._known, now_seconds),
+            late=late_machines(
+                cluster, snapshot, self._startups, self._lead_times, self._known, now_seconds
+            ),
             costs=self._costs,
         )
 
