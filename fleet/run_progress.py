@@ -71,6 +71,8 @@ class Progress:
     stalled: bool = False
     newest_seconds: float | None = None
     """When the last new step came; None = there was none."""
+    too_long: bool = False
+    """It logged more than is read, so that neither its end nor a stall is known."""
 
 
 def progress_of(

@@ -1,7 +1,7 @@
 """The cost of one cluster by reason, and of its models' tokens, over readings and restarts."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fleet.account.gpu_hours import GAP_SECONDS, Cost, Costs, GpuHours
@@ -40,6 +40,9 @@ class CostBook:
 
     gpu_hours: GpuHours = field(default_factory=GpuHours)
     models: Mapping[str, TokenCost] = field(default_factory=dict)
+    starting_usd: Mapping[str, float] = field(default_factory=dict)
+    """Dollars of models that have only loaded so far, which count from their first tokens on;
+    not kept in its bytes."""
 
     def read(
         self,
@@ -55,16 +58,33 @@ class CostBook:
             snapshot: what was read.
             now_seconds: when.
             planned: why a plan keeps empty nodes, by the name of the NodeClaim, else of the node.
-            tokens: of each model since the last reading; a model that is left out is unknown.
+            tokens: of each model since the last reading; a model that is left out has made none
+                while all its pods loaded, else it is unknown. None = all are unknown.
         """
         before = self.gpu_hours
         since = now_seconds - (now_seconds if before.at_seconds is None else before.at_seconds)
-        models = dict(self.models)
-        if 0 < since <= GAP_SECONDS:  # of a longer time the dollars of a model are not known
-            for model, cost in token_costs(before.hourly, since, tokens or {}).items():
-                if model in models or len(models) < MODELS_MAX:
-                    models[model] = models.get(model, TokenCost()) + cost
-        return CostBook(gpu_hours=before.read(snapshot, now_seconds, planned), models=models)
+        models, starting = dict(self.models), dict(self.starting_usd)
+        # Of a longer time the dollars of a model are not known.
+        if tokens is not None and 0 < since <= GAP_SECONDS:
+            none = dict.fromkeys(_loading(before.hourly), Tokens())
+            for model, cost in token_costs(before.hourly, since, none | {**tokens}).items():
+                if model not in models and model not in tokens:
+                    if model in starting or len(starting) < MODELS_MAX:
+                        starting[model] = starting.get(model, 0.0) + cost.usd
+                elif model in models or len(models) < MODELS_MAX:
+                    begun = TokenCost(usd=starting.pop(model, 0.0))
+                    models[model] = models.get(model, begun) + cost
+        hours = before.read(snapshot, now_seconds, planned)
+        return CostBook(gpu_hours=hours, models=models, starting_usd=starting)
+
+
+def _loading(hourly: Costs) -> Iterable[str]:
+    """Models of which no pod is ready: they have no tokens yet."""
+    reasons: dict[str, set[Reason]] = defaultdict(set)
+    for series in hourly:
+        if series.model is not None:
+            reasons[series.model].add(series.reason)
+    return (model for model, every in reasons.items() if every == {Reason.VETO})
 
 
 def token_costs(

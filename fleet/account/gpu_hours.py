@@ -79,7 +79,8 @@ class GpuHours:
 
     totals: Costs = field(default_factory=dict)
     first_seconds: float | None = None
-    """Of the first reading; None = there was none."""
+    """Of the first reading, later by the time since in which nothing was added; None = there was
+    none."""
     at_seconds: float | None = None
     """Of the last one."""
     hourly: Costs = field(default_factory=dict)
@@ -98,12 +99,16 @@ class GpuHours:
             now_seconds: when.
             planned: why a plan keeps empty nodes, by the name of the NodeClaim, else of the node.
         """
-        first = now_seconds if self.first_seconds is None else self.first_seconds
+        passed = self.passed(now_seconds)
+        first = now_seconds if passed.first_seconds is None else passed.first_seconds
         hourly = hourly_costs(snapshot, planned or {})
-        return replace(self.passed(now_seconds), first_seconds=first, hourly=hourly)
+        return replace(passed, first_seconds=first, hourly=hourly)
 
     def passed(self, now_seconds: float) -> "GpuHours":
-        """With the time since the last reading added; a clock that was set back adds nothing."""
+        """With the time since the last reading added; a clock that was set back adds nothing.
+
+        It is no reading: what is read next is to be added to the hours before it.
+        """
         since = 0.0 if self.at_seconds is None else max(0.0, now_seconds - self.at_seconds)
         known = min(since, GAP_SECONDS) / _HOUR
         unknown = max(0.0, min(since, LOST_SECONDS) - GAP_SECONDS) / _HOUR
@@ -112,7 +117,10 @@ class GpuHours:
             _add(totals, series, hour.times(known))
             if unknown:
                 _add(totals, replace(series, reason=Reason.UNKNOWN), hour.times(unknown))
-        return replace(self, totals=totals, at_seconds=now_seconds)
+        first = self.first_seconds
+        if first is not None:
+            first += max(0.0, since - LOST_SECONDS)
+        return replace(self, totals=totals, first_seconds=first, at_seconds=now_seconds)
 
 
 def hourly_costs(snapshot: FleetSnapshot, planned: Mapping[str, Reason]) -> Costs:

@@ -5,6 +5,9 @@ where it ended before it began: clocks differ, and stages overlap. Nothing is no
 
 * A start that was watched is exact, because the API server's objects name the moment. Where only a
   reading tells, the stage ended between that reading and the one before it.
+* Where it told an end `GAP_SECONDS` or more after the last reading without it, nobody watched:
+  the condition may have flipped since. It ended in between, and of what it tells beyond
+  `UNWATCHED_SECONDS_MAX` only that reading counts.
 * A stage under way, or given up, took longer than until the last reading that found it so.
 * A start that had ended when it was first read took at most what it tells, since conditions flip
   back. Upper bounds alone are best explained by durations near the smallest of them, which are too
@@ -26,6 +29,8 @@ TO_GPUS: Final = "order to GPUs"
 """Of a machine, all its stages."""
 LOAD: Final = "load"
 """Of a pod, from its node to the first time it was ready: image, weights, warm-up."""
+GAP_SECONDS: Final = 600.0
+"""Between two readings, for a start to have been watched."""
 UNWATCHED_WEIGHT: Final = 0.5
 UNWATCHED_SECONDS_MAX: Final = 3600.0
 
@@ -65,7 +70,7 @@ class _Span:
     begin: float
     end: float | None
     until: float
-    """The last moment at which it was seen not to have ended."""
+    """The last moment at which the start was seen not to have ended."""
 
     def duration(self, watched: bool) -> Duration | None:  # noqa: FBT001 - as the start has it
         if self.end is None:
@@ -74,12 +79,19 @@ class _Span:
         took = self.end - self.begin
         if took < 0 or (not watched and took > UNWATCHED_SECONDS_MAX):
             return None
+        if watched and self.end - self.until >= GAP_SECONDS:
+            lasted = max(0.0, self.until - self.begin)
+            if took > UNWATCHED_SECONDS_MAX:
+                return Duration(over=lasted, up_to=math.inf) if lasted > 0 else None
+            return Duration(over=lasted, up_to=took)
         return Duration(over=took, up_to=took, weight=1.0 if watched else UNWATCHED_WEIGHT)
 
 
 def _until(start: NodeStart | PodStart, now_seconds: float) -> float:
     if start.seen_seconds is not None:
         return start.seen_seconds
+    if start.over:
+        return math.inf  # it is not known what was read before its end
     return start.ended_seconds if start.ended_seconds is not None else now_seconds
 
 

@@ -12,17 +12,17 @@ from functools import cache
 from typing import Final
 
 from fleet.account.lead_times import LeadTimes
+from fleet.account.machines import node_to_come
+from fleet.account.node import NodeGpus
 from fleet.account.places import Place
 from fleet.account.starts import NodeStart
 from fleet.account.startups import StartUps
 from fleet.cluster.fields import Condition, condition
 from fleet.cluster.gpu_pods import gpu_pods
-from fleet.cluster.gpu_resources import WHOLE
-from fleet.cluster.hardware import hardware_of
 from fleet.cluster.karpenter import LAUNCH_LIMIT_SECONDS, REGISTRATION_LIMIT_SECONDS, NodeClaim
 from fleet.cluster.nodes import Node
 from fleet.cluster.reading import Cluster
-from fleet.snapshot import Known
+from fleet.snapshot import FleetSnapshot, Known, held_on
 
 DELETED: Final = "deleted"
 """The stage of a machine on its way out; nothing is learned of it."""
@@ -76,12 +76,18 @@ class LateMachine:
 
 
 def late_machines(
-    cluster: Cluster, startups: StartUps, lead_times: LeadTimes, known: Known, now_seconds: float
+    cluster: Cluster,
+    snapshot: FleetSnapshot,
+    startups: StartUps,
+    lead_times: LeadTimes,
+    known: Known,
+    now_seconds: float,
 ) -> tuple[LateMachine, ...]:
     """The machines of a cluster that are late, by pool and name.
 
     Args:
         cluster: the reading.
+        snapshot: of that reading, with the prices that machines count at.
         startups: with that reading.
         lead_times: that were learned from them, or before.
         known: the catalogue and prices.
@@ -90,6 +96,9 @@ def late_machines(
     takes_gpus = gpu_pods(cluster)
     reading = _Reading(
         known=known,
+        accounts={
+            one.claim or one.node: one for one in (*snapshot.nodes, *(snapshot.coming or ()))
+        },
         now_seconds=now_seconds,
         nodes={node.name: node for node in cluster.nodes},
         claims={claim.uid: claim for claim in cluster.node_claims or ()},
@@ -111,6 +120,8 @@ def late_machines(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
     known: Known
+    accounts: Mapping[str, NodeGpus]
+    """By the NodeClaim, else the node."""
     now_seconds: float
     nodes: Mapping[str, Node]
     claims: Mapping[str, NodeClaim]
@@ -119,14 +130,18 @@ class _Reading:
     """Nodes with a pod that takes GPUs: they had some, whatever they offer now."""
 
     def usd_per_hour(self, claim: NodeClaim | None, node: Node | None) -> float | None:
-        """Of the whole machine; its NodeClaim has the labels that its node will have."""
-        if node is None:
-            assert claim is not None  # what is neither is not in the reading
-            node = Node(name=claim.name, labels=claim.labels, allocatable={}, capacity={})
-        hardware = hardware_of(node, self.known.catalogue, self.known.prices)
-        amounts = (claim.capacity if claim is not None else {}) or node.capacity
-        gpus = hardware.gpus or next((int(amounts[name]) for name in WHOLE if name in amounts), 0)
-        return hardware.price.usd_per_gpu_hour * gpus if hardware.price and gpus else None
+        """Of the whole machine, as its account has it."""
+        name = claim.name if claim is not None else node.name if node is not None else ""
+        account = self.accounts.get(name)
+        if account is not None:
+            price = account.usd_per_gpu_hour
+            return None if price is None else price * account.gpus
+        if claim is None:
+            return None
+        # Before its driver, a node may not tell how many GPUs it has: its NodeClaim does.
+        held = held_on(node_to_come(claim), self.known, (), ())
+        known = held.hardware.price
+        return None if known is None or not held.gpus else known.usd_per_gpu_hour * held.gpus
 
 
 def _late_start(

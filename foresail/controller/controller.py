@@ -161,7 +161,6 @@ class Controller:
         self._tried_seconds = self._clocks.steady()
         before, self.trouble = self.trouble, self.unreadable()
         if self.trouble is not None:
-            self._rounds.lost(self._clocks.wall())
             if self.trouble != before:
                 self._counts.labels("unreadable").inc()
                 log.warning("unreadable", why=self.trouble)

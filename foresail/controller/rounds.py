@@ -5,7 +5,7 @@ lead. It reads no clock and does no I/O.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 from types import MappingProxyType
 from typing import Final
@@ -152,7 +152,9 @@ class ClusterRounds:
             snapshot=snapshot,
             decided=decided,
             lead_times=self._lead_times,
-            late=late_machines(cluster, self._startups, self._lead_times, self._known, now_seconds),
+            late=late_machines(
+                cluster, snapshot, self._startups, self._lead_times, self._known, now_seconds
+            ),
             costs=self._costs,
         )
 
@@ -178,8 +180,3 @@ class ClusterRounds:
     def take_night(self, pool: str, found: TuningRecord | NoChoice) -> None:
         """Take a night's choice for a pool."""
         self._planning.take_night(pool, found)
-
-    def lost(self, now_seconds: float) -> None:
-        """Let time pass without a reading: its cost is unknown after a while."""
-        hours = self._costs.gpu_hours
-        self._costs = replace(self._costs, gpu_hours=hours.passed(now_seconds))

@@ -119,10 +119,9 @@ class RunWatch:
 
     async def ask(self) -> None:
         """Ask once."""
-        seen = [one.run.run_id for one in self._read.linked]
         before, self.trouble = self.trouble, None
         try:
-            self._read = await read_runs(self.server, self.pods(), seen, self.wall())
+            self._read = await read_runs(self.server, self.pods(), self._read.linked, self.wall())
         except MlflowError as error:
             self.trouble = str(error)
             if self.trouble != before:

@@ -66,7 +66,7 @@ async def show(options: CostOptions, console: Console) -> None:
     )
     hourly = [hourly_costs(one.snapshot, {}) for one in found.readings]
     tokens = [
-        token_costs(costs, _HOUR_SECONDS, _in(_HOUR_SECONDS, one.tokens_per_second))
+        token_costs(costs, _HOUR_SECONDS, _in(_HOUR_SECONDS, one.tokens_per_second or {}))
         for costs, one in zip(hourly, found.readings, strict=True)
     ]
     spend, failures = await read_spend(options.fleet, window)
@@ -146,7 +146,8 @@ def _read(books: Mapping[str, CostBook], reading: Reading, now_seconds: float) -
     book = books.get(reading.snapshot.cluster, CostBook())
     last = book.gpu_hours.at_seconds
     since = max(0.0, now_seconds - (now_seconds if last is None else last))
-    tokens = _in(since, reading.tokens_per_second)
+    rates = reading.tokens_per_second
+    tokens = None if rates is None else _in(since, rates)
     return book.read(reading.snapshot, now_seconds, tokens=tokens)
 
 
@@ -155,8 +156,8 @@ def _in(seconds: float, per_second: Mapping[str, Tokens]) -> Mapping[str, Tokens
 
 
 def _report_of(found: Round, books: Mapping[str, CostBook]) -> CostReport:
-    """What was added up; a cluster that could not be read now counts until its last reading."""
-    hours = [book.gpu_hours for book in books.values()]
+    """What was added up; of a cluster that could not be read now, with the time since."""
+    hours = [book.gpu_hours.passed(found.at_seconds) for book in books.values()]
     begun = [one.first_seconds for one in hours if one.first_seconds is not None]
     return _report(
         found,

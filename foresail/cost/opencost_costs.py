@@ -2,7 +2,7 @@
 
 The form is a list of `customcost.messages.CustomCostResponse` in proto3's JSON, as validators of
 opencost-plugins read it. What serves is left out: OpenCost has the cost of nodes already, and these
-entries say which part of it is idle, and why.
+entries say which part of it is idle, and why. So is what nobody knows to be idle.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,7 @@ from importlib.metadata import version
 from typing import Final
 
 from fleet.account.gpu_hours import Cost, Series
-from fleet.reasons import Reason
-from foresail.cost.report import CostReport
+from foresail.cost.report import UNUSED, CostReport
 
 DOMAIN: Final = "foresail"
 _HOUR_SECONDS: Final = 3600.0
@@ -41,7 +40,7 @@ def custom_costs(report: CostReport) -> list[dict[str, object]]:
 
 def _idle(report: CostReport) -> Iterator[tuple[Series, Cost]]:
     """In an order that does not change between two reports."""
-    found = (one for one in report.costs.items() if one[0].reason is not Reason.SERVING)
+    found = (one for one in report.costs.items() if one[0].reason in UNUSED)
     yield from sorted(found, key=lambda one: _key(one[0]))
 
 
@@ -92,6 +91,11 @@ def _errors(report: CostReport) -> Iterator[str]:
     unpriced = sum(cost.unpriced_gpu_hours for _, cost in _idle(report))
     if unpriced:
         yield f"{unpriced:g} GPU-hours that do not serve have no price and are left out"
+    if report.unknown_gpu_hours:
+        yield (
+            f"{report.unknown_gpu_hours:g} GPU-hours, of which it is unknown whether they serve, "
+            "are left out"
+        )
     yield from report.unreadable
 
 

@@ -38,8 +38,8 @@ class Reading:
     """One cluster."""
 
     snapshot: FleetSnapshot
-    tokens_per_second: Mapping[str, Tokens]
-    """Of each model; one that is left out is unknown."""
+    tokens_per_second: Mapping[str, Tokens] | None
+    """Of each model that Prometheus has series of; None = it was not asked, or did not answer."""
     remarks: Sequence[str] = ()
 
 
@@ -131,7 +131,7 @@ async def _reading(
         strangers: pods of the other clusters that the Prometheus measures; None = it measures no
             other.
     """
-    tokens: Mapping[str, Tokens] = {}
+    tokens: Mapping[str, Tokens] | None = None
     remarks: list[str] = []
     if url is not None:
         unknown = "tokens are"
@@ -155,9 +155,9 @@ async def _reading(
         remarks.append("no NodeClaim was read: machines without a node are not counted")
     return Reading(
         snapshot=snapshot,
-        tokens_per_second={
-            model: count.times(1 / window_seconds) for model, count in tokens.items()
-        },
+        tokens_per_second=None
+        if tokens is None
+        else {model: count.times(1 / window_seconds) for model, count in tokens.items()},
         remarks=(*snapshot.remarks, *remarks),
     )
 

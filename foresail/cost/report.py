@@ -16,6 +16,8 @@ from fleet.spend import Client, Spend
 K = TypeVar("K")
 OF_PODS: Final = frozenset({Reason.SERVING, Reason.IDLE, Reason.VETO})
 """Reasons of GPUs that a pod has."""
+UNUSED: Final = frozenset(Reason) - {Reason.SERVING, Reason.UNKNOWN}
+"""Reasons of GPUs that are known not to serve."""
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -70,12 +72,16 @@ class CostReport:
 
     @property
     def reserved_unused_usd(self) -> float:
-        """Dollars of reserved capacity that does not serve."""
+        """Dollars of reserved capacity that is known not to serve."""
         return sum(
-            cost.reserved_usd
-            for series, cost in self.costs.items()
-            if series.reason is not Reason.SERVING
+            cost.reserved_usd for series, cost in self.costs.items() if series.reason in UNUSED
         )
+
+    @property
+    def unknown_gpu_hours(self) -> float:
+        """Of which it is unknown whether they serve."""
+        every = self.costs.items()
+        return sum(cost.gpu_hours for series, cost in every if series.reason is Reason.UNKNOWN)
 
     @property
     def reasons(self) -> Mapping[Reason, Cost]:

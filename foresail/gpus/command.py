@@ -142,7 +142,7 @@ def _with_starts(
     refusal = [book.refusal] if book.refusal is not None else []
     return replace(
         fleet,
-        starts=book.read(read, about, fleet.at_seconds),
+        starts=book.read(zip(read, fleet.snapshots, strict=True), about, fleet.at_seconds),
         with_lead_times=options.lead_times,
         remarks=[*fleet.remarks, *refusal],
     )

@@ -161,7 +161,7 @@ def _run_payload(one: LinkedRun) -> dict[str, object]:
         "done": progress.done,
         "total": progress.total,
         "unit": progress.unit.value,
-        "stalled": progress.stalled,
+        "stalled": None if progress.too_long else progress.stalled,
     }
 
 

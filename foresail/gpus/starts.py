@@ -10,7 +10,7 @@ from fleet.account.lead_times import LeadTimes, learned
 from fleet.account.startups import StartUps
 from fleet.account.watchdog import LateMachine, late_machines
 from fleet.cluster.reading import Cluster
-from fleet.snapshot import Known
+from fleet.snapshot import FleetSnapshot, Known
 from foresail.gpus.start_file import read_starts, write_starts
 
 _WRITE_SECONDS: Final = 60.0
@@ -47,15 +47,23 @@ class StartBook:
         self._written_seconds = -inf
 
     def read(
-        self, clusters: Iterable[Cluster], known: Known, now_seconds: float
+        self,
+        clusters: Iterable[tuple[Cluster, FleetSnapshot]],
+        known: Known,
+        now_seconds: float,
     ) -> Sequence[ClusterStarts]:
         """With what a reading of some clusters adds.
+
+        Args:
+            clusters: each with its GPUs as they are shown.
+            known: the catalogue and prices.
+            now_seconds: of the reading.
 
         Raises:
             ForesailError: the file cannot be written.
         """
         found = []
-        for cluster in clusters:
+        for cluster, snapshot in clusters:
             # A record's machines got no older since.
             at = now_seconds if cluster.recorded_seconds is None else cluster.recorded_seconds
             startups = self._clusters.get(cluster.name, StartUps()).read(cluster, known, at)
@@ -67,7 +75,7 @@ class StartBook:
                     at_seconds=at,
                     recorded=cluster.recorded_seconds is not None,
                     lead_times=lead_times,
-                    late=late_machines(cluster, startups, lead_times, known, at),
+                    late=late_machines(cluster, snapshot, startups, lead_times, known, at),
                 )
             )
         self._write(now_seconds)

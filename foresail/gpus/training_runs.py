@@ -8,7 +8,13 @@ from typing import Final
 from fleet.cluster.pods import Pod
 from fleet.mlflow import Run, goal_of, watched_metric
 from fleet.run_progress import Progress, Unit, progress_of
-from foresail.meters.mlflow import MlflowClient, MlflowError, MlflowServer, NotFoundError
+from foresail.meters.mlflow import (
+    MlflowClient,
+    MlflowError,
+    MlflowServer,
+    NotFoundError,
+    TooMuchError,
+)
 from policies.reading.gangs import gang_of
 from policies.reading.runs import LinkedRun, gangs_of_runs, run_ids_of
 
@@ -26,14 +32,14 @@ class RunsRead:
 
 
 async def read_runs(
-    server: MlflowServer, pods: Iterable[Pod], seen: Iterable[str], now_seconds: float
+    server: MlflowServer, pods: Iterable[Pod], seen: Iterable[LinkedRun], now_seconds: float
 ) -> RunsRead:
     """The runs of the pods' gangs.
 
     Args:
         server: to ask.
         pods: of the cluster.
-        seen: ids of runs that gangs had at an earlier reading, and that may have ended since.
+        seen: those that gangs had at an earlier reading, and that may have ended since.
         now_seconds: now.
 
     Raises:
@@ -44,7 +50,8 @@ async def read_runs(
         return RunsRead()
     async with MlflowClient(server=server) as client:
         runs = {run.run_id: run for run in await client.running()}
-        others = [one for one in {*run_ids_of(members), *seen} if one not in runs]
+        too_long = {one.run.run_id: one.progress.too_long for one in seen}
+        others = [one for one in {*run_ids_of(members), *too_long} if one not in runs]
         remarks = []
         for run_id in sorted(others)[:_NAMED_MAX]:
             try:
@@ -55,6 +62,8 @@ async def read_runs(
         slots = asyncio.Semaphore(_AT_ONCE)
 
         async def progress(run: Run) -> Progress:
+            if run.running and too_long.get(run.run_id):
+                return _unread(run)  # a history grows, and reading this much takes seconds
             async with slots:
                 return await _progress(client, run, now_seconds)
 
@@ -73,8 +82,23 @@ async def _progress(client: MlflowClient, run: Run, now_seconds: float) -> Progr
     goal = goal_of(run)
     metric = goal.metric if goal is not None else watched_metric(run)
     unit = goal.unit if goal is not None else Unit.STEPS
-    points = [] if metric is None else await client.history(run.run_id, metric, unit)
+    try:
+        points = [] if metric is None else await client.history(run.run_id, metric, unit)
+    except TooMuchError:
+        return _unread(run)
     return progress_of(points, goal, run.start_seconds, now_seconds)
+
+
+def _unread(run: Run) -> Progress:
+    """What a run tells without its history: its newest step."""
+    goal, metric = goal_of(run), watched_metric(run)
+    if goal is not None and goal.unit is Unit.EPOCHS:
+        return Progress(total=goal.total, unit=goal.unit, too_long=True)
+    return Progress(
+        done=None if metric is None else run.latest_step[metric],
+        total=None if goal is None else goal.total,
+        too_long=True,
+    )
 
 
 async def tried(server: MlflowServer, pods: Iterable[Pod], now_seconds: float) -> RunsRead:

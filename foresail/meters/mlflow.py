@@ -40,6 +40,10 @@ class NotFoundError(MlflowError):
     """The server knows no run or experiment of this name."""
 
 
+class TooMuchError(MlflowError):
+    """The server has more than is read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MlflowServer:
     """Where MLflow is, and as who it is asked."""
@@ -153,6 +157,8 @@ class MlflowClient:
         """How far a run had come at each moment.
 
         Raises:
+            TooMuchError: it has more points than are read. MLflow sends the oldest first, so that
+                the ones that were read tell neither a pace nor a stall of now.
             MlflowError: no answer or a refusal.
         """
         found: list[Point] = []
@@ -162,9 +168,11 @@ class MlflowClient:
             found += points_of(answer, unit)
             token = next_page_of(answer)
             if token is None:
-                break
+                return found
             asked["page_token"] = token
-        return found
+        raise TooMuchError(
+            f"MLflow {self.server.url}: run {run_id} has more than {_PAGES_MAX} pages of {metric}"
+        )
 
     async def set_tag(self, run_id: str, key: str, value: str) -> None:
         """Write a tag of a run.
@@ -205,7 +213,7 @@ class MlflowClient:
             if token is None:
                 return answers
             asked["page_token"] = token
-        raise MlflowError(
+        raise TooMuchError(
             f"MLflow {self.server.url}: {path} has more than {_PAGES_MAX} pages; name the "
             "experiments with --mlflow-experiment"
         )
@@ -225,7 +233,7 @@ class MlflowClient:
             ) as response:
                 content = await body_of(response.content, _ANSWER_BYTES_MAX)
                 if content is None:
-                    raise MlflowError(
+                    raise TooMuchError(
                         f"MLflow {self.server.url}: {path} answers more than 32 MiB; name the "
                         "experiments with --mlflow-experiment"
                     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from fleet.annotations import EXPECTED_END
 from fleet.cluster.owners import Workload
 from fleet.cluster.pods import Pod
 from fleet.mlflow import PARENT_TAG, Run
@@ -83,14 +84,29 @@ def gang_ends(linked: Iterable[LinkedRun], remarks: Iterable[str] = ()) -> GangE
         known = [one.progress.ends_at_seconds for one in runs]
         if None not in known:
             ends[gang] = max(end for end in known if end is not None)
-    stalled = [_stalled(one) for runs in by_gang.values() for one in runs if one.progress.stalled]
-    return GangEnds(at_seconds=ends, remarks=(*remarks, *stalled))
+    every = [one for runs in by_gang.values() for one in runs]
+    stalled = [_stalled(one) for one in every if one.progress.stalled]
+    too_long = [_too_long(one) for one in every if one.progress.too_long]
+    return GangEnds(at_seconds=ends, remarks=(*remarks, *stalled, *too_long))
+
+
+def _too_long(one: LinkedRun) -> str:
+    return (
+        f"{_of(one)} has logged more points than are read: its end, and whether it still goes on, "
+        "are not known; let it log less often, or say the end by the pods' annotation "
+        f"{EXPECTED_END}"
+    )
 
 
 def _stalled(one: LinkedRun) -> str:
-    gang, newest = one.gang, one.progress.newest_seconds
+    newest = one.progress.newest_seconds
     since = "yet" if newest is None else f"since {datetime.fromtimestamp(newest, UTC):%F %H:%MZ}"
     return (
-        f"{gang.kind} {gang.namespace}/{gang.name}: its MLflow run {one.run.name} is stalled, with "
-        f"no new step {since}: nodes are held for it for no more than half an hour"
+        f"{_of(one)} is stalled, with no new step {since}: nodes are held for it for no more than "
+        "half an hour"
     )
+
+
+def _of(one: LinkedRun) -> str:
+    gang = one.gang
+    return f"{gang.kind} {gang.namespace}/{gang.name}: its MLflow run {one.run.name}"

@@ -2,8 +2,9 @@
 
 The estimator is that of machines' starts (`fleet.account.survival`): Kaplan–Meier, with orders that
 were cancelled or still run as lower bounds, and the operator's `leadTime` as a prior that counts
-like one start. So the first slow start moves the lead time up at once, and four starts that agree
-move it down.
+like one start of their mean weight. So the first slow start moves the lead time up at once, and
+four starts that agree move it down, for as long as nothing else is seen: old starts fade against
+new ones, and not against a figure that nobody measured.
 
 The .8 quantile is the horizon: one order in five may come later, by less than the spread of starts,
 while a higher quantile follows the slowest start of a week. Where starts come in tiers, it is that
@@ -12,7 +13,7 @@ holds.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -26,10 +27,14 @@ from scaler.learning.lead_tiers import Tier, tiers_of
 from scaler.signals import LatencyCounts
 
 LEVEL: Final = 0.8
-PRIOR_STARTS: Final = 1.0
-"""Starts that the operator's `leadTime` counts like."""
+AGREEING_STARTS: Final = 4.0
+"""That a lead time below the operator's `leadTime` takes, which counts as one start.
+
+`LEVEL` says so of starts of one weight; of others a single new one would outweigh all old ones."""
 HALF_LIFE_SECONDS: Final = 2 * 86400.0
 """After which a start counts half: images, models and nodes change within days."""
+_HALF_LIVES_MAX: Final = 100.0
+"""Beyond it no start fades any more: the last ones still tell more than nothing."""
 WEIGHED_SECONDS: Final = 3600.0
 """The weights of starts are those of the last full hour, so that they change once an hour."""
 LEAD_SECONDS_MAX: Final = 7200.0
@@ -110,7 +115,7 @@ def _known(
     seen = []
     for one in starts:
         age = max(0.0, now_seconds - one.at_seconds)
-        weight = 0.5 ** (age / HALF_LIFE_SECONDS)
+        weight = 0.5 ** min(age / HALF_LIFE_SECONDS, _HALF_LIVES_MAX)
         until = one.seconds if one.arrived else math.inf
         seen.append(Duration(over=one.seconds, up_to=until, weight=weight))
     tiers = tiers_of([(one.over, one.weight) for one in seen if one.exact])
@@ -125,9 +130,20 @@ def _known(
     )
 
 
-def _quantile(durations: Iterable[Duration], prior_seconds: float) -> float:
+def _quantile(durations: Sequence[Duration], prior_seconds: float) -> float:
+    ended = sorted((one.over, one.weight) for one in durations if one.exact)
+    # What stands in for several starts weighs as many; a start weighs 1 at most.
+    counted = [(seconds, max(1.0, weight)) for seconds, weight in ended]
+    weights = [weight for _, weight in ended] or [one.weight for one in durations]
+    prior_weight = sum(weights) / (sum(count for _, count in counted) or len(weights) or 1.0)
     prior = Curve(seconds=(prior_seconds,), shares=(1.0,))
-    return curve_of(durations, prior, PRIOR_STARTS).quantile(LEVEL)
+    found = curve_of(durations, prior, prior_weight).quantile(LEVEL)
+    agreeing = 0.0
+    for seconds, count in counted:
+        agreeing += count
+        if agreeing >= AGREEING_STARTS:
+            return max(found, min(seconds, prior_seconds))
+    return max(found, prior_seconds)
 
 
 def _lasting(seconds: float) -> Duration:

@@ -56,6 +56,41 @@ def test_time_in_which_the_tokens_are_unknown_costs_nothing_here() -> None:
     assert book.models["chat"].tokens.generated == 2e6
 
 
+LOADS = seen(node("n1", labels=POOL, gpus=8, annotations=AT_4_USD), pod("a", gpus=8, labels=CHAT))
+SERVES = seen(
+    node("n1", labels=POOL, gpus=8, annotations=AT_4_USD), ready(pod("a", gpus=8, labels=CHAT))
+)
+EMPTY = seen(node("n1", labels=POOL, gpus=8, annotations=AT_4_USD))
+
+
+def test_each_start_from_zero_costs_the_model_whose_tokens_come_after_it() -> None:
+    book, tokens = CostBook(), {"chat": Tokens(generated=1e6)}
+    for begin in (0, 60):  # each hour ten minutes of load, twenty that serve, and none
+        for minute in range(0, 60, 5):
+            fleet = LOADS if minute < 10 else SERVES if minute < 30 else EMPTY
+            now = (begin + minute) * MINUTE
+            book = book.read(fleet, now, tokens=tokens if 10 < minute <= 30 else {})
+            if minute == 10 and begin == 0:
+                assert book.models == {}  # it may never be known what it makes
+
+    assert book.models["chat"].usd == pytest.approx(2 * 16)  # 8 GPUs for $4 half an hour
+    assert book.models["chat"].tokens.generated == 8e6
+
+
+def test_a_load_of_which_the_tokens_are_unknown_is_not_one_without_tokens() -> None:
+    book = CostBook().read(LOADS, 0.0).read(SERVES, 5 * MINUTE)  # no Prometheus answered
+    book = book.read(SERVES, 10 * MINUTE, tokens={"chat": Tokens(generated=1e6)})
+
+    assert book.models["chat"].usd == pytest.approx(32 / 12)
+
+
+def test_pods_that_are_ready_and_have_no_series_cost_no_tokens() -> None:
+    book = CostBook().read(SERVES, 0.0).read(SERVES, 5 * MINUTE, tokens={})
+    book = book.read(SERVES, 10 * MINUTE, tokens={"chat": Tokens(generated=1e6)})
+
+    assert book.models["chat"].usd == pytest.approx(32 / 12)
+
+
 @pytest.mark.parametrize("now", [-60.0, 0.0, 3600.0])
 def test_time_in_which_the_dollars_are_unknown_has_no_tokens_here(now: float) -> None:
     """The clock was set back, or nobody read for an hour."""

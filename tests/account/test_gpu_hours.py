@@ -140,7 +140,11 @@ def test_after_a_day_without_a_reading_nothing_is_added() -> None:
     """A clock set a year ahead makes a day of unknown cost, not a year."""
     book = GpuHours().read(seen(node(labels=H100, gpus=6)), 0.0)
 
-    assert hours(book.passed(365 * DAY)) == {Reason.NONE: 1.0, Reason.UNKNOWN: 143.0}
+    later = book.passed(365 * DAY)
+
+    assert hours(later) == {Reason.NONE: 1.0, Reason.UNKNOWN: 143.0}
+    assert later.first_seconds == 364 * DAY  # 144 GPU-hours are of one day
+    assert book.read(seen(node(labels=H100, gpus=6)), 365 * DAY).first_seconds == 364 * DAY
 
 
 def test_a_clock_that_is_set_back_adds_nothing() -> None:

@@ -147,6 +147,35 @@ class TestDurations:
 
         assert {"GPUs", TO_GPUS}.isdisjoint(node_durations(static, NOW + 90000))
 
+    @pytest.mark.parametrize(
+        ("seen", "ready", "load"),
+        [
+            pytest.param(240.0, 300.0, exact(299), id="read each minute"),
+            pytest.param(
+                60.0, 1800.0, Duration(over=59, up_to=1799), id="not read for half an hour"
+            ),
+            # It may have been ready within minutes, and once more after a fault.
+            pytest.param(60.0, 18_000.0, Duration(over=59, up_to=math.inf), id="for hours"),
+            pytest.param(1.0, 18_000.0, None, id="seen before it began"),
+        ],
+    )
+    def test_an_end_that_is_told_long_after_the_last_reading_is_not_exact(
+        self, seen: float, ready: float, load: Duration | None
+    ) -> None:
+        one = pod(scheduled=1.0, ready=ready, seen_seconds=NOW + seen)
+
+        assert pod_durations(one, NOW + 6 * 3600).get(LOAD) == load
+
+    def test_a_stage_that_ended_before_the_last_reading_is_exact_whenever_the_next_came(
+        self,
+    ) -> None:
+        one = dynamic("u", 3000, seen_seconds=NOW + 100)
+
+        found = node_durations(one, NOW + 6 * 3600)
+
+        assert (found["launched"], found["registered"]) == (exact(4), exact(80))
+        assert found["initialized"] == Duration(over=6, up_to=2906)
+
     def test_a_machine_without_a_claim_took_longer_than_its_node_tells(self) -> None:
         own = machine(claimed=False, node_ready=20.0, gpus=60.0, seen_seconds=NOW + 30)
 

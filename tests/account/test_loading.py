@@ -51,7 +51,7 @@ def load(pod: Object, startups: StartUps | None = None, seconds: float = 100) ->
 
 def seen(name: str, ready: float) -> StartUps:
     """A start of the same workload that took so long from its node to ready."""
-    startups = StartUps().read(cluster(one(name)), KNOWN, BEGIN + 12)
+    startups = StartUps().read(cluster(one(name)), KNOWN, BEGIN + 9 + ready)
     done = starting(name, PodScheduled=10, Ready=10 + ready)
     done["metadata"]["ownerReferences"] = [OWNER]
     return startups.read(cluster(done), KNOWN, BEGIN + 11 + ready)

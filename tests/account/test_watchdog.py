@@ -8,6 +8,9 @@ from fleet.account.lead_time_priors import PRIORS
 from fleet.account.lead_times import learned
 from fleet.account.startups import StartUps
 from fleet.account.watchdog import LateMachine, late_machines
+from fleet.annotations import PRICE
+from fleet.opencost import NodePrice
+from fleet.snapshot import Known, snapshot_of
 from tests.account.test_startups import (
     BEGIN,
     KNOWN,
@@ -31,11 +34,14 @@ def order(name: str = "c", on: str | None = None, *, asks: bool = True, **since:
     return one
 
 
-def late(seconds: float, *objects: Object, before: StartUps | None = None) -> list[LateMachine]:
+def late(
+    seconds: float, *objects: Object, before: StartUps | None = None, known: Known = KNOWN
+) -> list[LateMachine]:
     """What one reading finds, `seconds` after the orders."""
     found, now = cluster(*objects), BEGIN + seconds
-    startups = (before or StartUps()).read(found, KNOWN, now)
-    return list(late_machines(found, startups, learned(startups, now), KNOWN, now))
+    startups = (before or StartUps()).read(found, known, now)
+    snapshot = snapshot_of(found, known, None, now)
+    return list(late_machines(found, snapshot, startups, learned(startups, now), known, now))
 
 
 def stages(found: list[LateMachine]) -> list[str]:
@@ -244,7 +250,10 @@ class TestSilence:
         unread = replace(cluster(registered(gpus=0, ready=120)), node_claims=None)
         startups = before.read(unread, KNOWN, now)
 
-        assert late_machines(unread, startups, learned(startups, now), KNOWN, now) == ()
+        snapshot = snapshot_of(unread, KNOWN, None, now)
+        found = late_machines(unread, snapshot, startups, learned(startups, now), KNOWN, now)
+
+        assert found == ()
 
 
 class TestEnds:
@@ -296,5 +305,36 @@ def test_a_machine_type_label_is_enough_for_the_price() -> None:
     bare = order(Launched=4)
     del bare["status"]["capacity"]
     (one,) = late(600, bare)
+
+    assert one.usd_per_hour == pytest.approx(USD)
+
+
+def test_a_late_machine_costs_what_it_costs_in_the_bill() -> None:
+    annotated = order(Launched=4)
+    annotated["metadata"]["annotations"] = {PRICE: "2"}
+    spot = order(on="n1", Launched=4, Registered=85)
+    spot["metadata"]["labels"]["karpenter.sh/capacity-type"] = "spot"
+    there = registered(gpus=0, ready=None)
+    there["metadata"]["labels"]["karpenter.sh/capacity-type"] = "spot"
+
+    assert [one.usd_per_hour for one in late(600, annotated)] == [16.0]
+    assert [one.usd_per_hour for one in late(900, spot, there)] == [None]
+    of_opencost = replace(
+        KNOWN,
+        prices=replace(
+            KNOWN.prices, measured={"n1": NodePrice(usd_per_hour=24.0, source="OpenCost")}
+        ),
+    )
+    assert [one.usd_per_hour for one in late(900, spot, there, known=of_opencost)] == [24.0]
+
+
+def test_a_gpu_that_is_shared_by_time_costs_once() -> None:
+    claim = order(on="n1", Launched=4, Registered=85)
+    claim["status"]["capacity"] = {"nvidia.com/gpu": "32"}
+    shared = registered(gpus=32, ready=120)
+    shared["metadata"]["labels"]["nvidia.com/gpu.replicas"] = "4"
+    claim["metadata"]["deletionTimestamp"] = at(3600)
+
+    (one,) = late(3600 + 1800, claim, shared)
 
     assert one.usd_per_hour == pytest.approx(USD)

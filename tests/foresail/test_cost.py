@@ -157,6 +157,18 @@ def test_without_pods_it_is_unknown_what_serves(tmp_path: Path) -> None:
     assert ["total", "8", "100%", "55.04", "?", "unknown"] in rows
 
 
+def test_reserved_capacity_of_which_nobody_knows_whether_it_serves_is_not_told_as_waste(
+    tmp_path: Path,
+) -> None:
+    reserved = P5 | {"karpenter.sh/capacity-type": "reserved"}
+    file = write(tmp_path / "c.json", node(labels=reserved, gpus=8, annotations={PRICE: "3"}))
+
+    output = cost("--file", file).output
+
+    assert ["unknown", "8", "100%", "24.00", "not", "read"] in map(str.split, output.splitlines())
+    assert "saves nothing" not in output
+
+
 def test_where_nodeclaims_were_left_out_the_output_says_so(tmp_path: Path) -> None:
     without = write(tmp_path / "a.json", node(labels=P5, gpus=8))
     claim = node_claim("c", "Launched", "Registered", "Initialized", on="n1")

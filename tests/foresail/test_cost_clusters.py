@@ -208,7 +208,25 @@ async def test_a_cluster_that_is_gone_for_a_round_is_named_and_its_time_is_not_l
 
     document = told(capsys)
     assert [one.partition(":")[0] for one in document["notShown"]] == ["prod"]
-    assert document["total"]["usd"] > 0
+    assert document["total"]["gpuHours"] == pytest.approx(16 * document["overSeconds"] / 3600)
+
+
+async def test_time_in_which_nothing_can_be_read_is_unknown_to_the_end(
+    watched: CostOptions, server: ApiServer, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def gone() -> None:
+        server.forbidden.add(SOURCES[Kind.NODE].path)
+
+    clock.then = (600.0, gone)
+    hours = replace(watched, watch_seconds=2 * 3600.0, every_seconds=300.0)
+    await cost_command.watch(hours, Console())
+
+    document = told(capsys)
+    assert document["overSeconds"] == 2 * 3600.0
+    hours_of = {row["reason"]: row["gpuHours"] for row in document["reasons"]}
+    # The last reading was at 5 minutes, and told of 10 more.
+    assert hours_of["unknown"] == pytest.approx(16 * 1.75)
+    assert document["total"]["gpuHours"] == pytest.approx(16 * 2)
 
 
 async def test_totals_go_on_from_a_file(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from fleet.snapshot import snapshot_of
 from foresail.cli import main
 from foresail.gpus.starts import StartBook
 from tests.account.test_startups import BEGIN, KNOWN, claimed, cluster, registered
@@ -119,9 +120,8 @@ class TestLeadTimes:
     def test_they_are_learned_anew_once_a_minute(self) -> None:
         book, starts = StartBook(), []
         for seconds, orders in ((0, "a"), (59, "ab"), (60, "ab")):
-            (found,) = book.read(
-                [cluster(*(claimed(name) for name in orders))], KNOWN, BEGIN + seconds
-            )
+            one, now = cluster(*(claimed(name) for name in orders)), BEGIN + seconds
+            (found,) = book.read([(one, snapshot_of(one, KNOWN, None, now))], KNOWN, now)
             starts.append(len(found.lead_times.nodes))
 
         assert starts == [1, 1, 2]
@@ -168,7 +168,8 @@ class TestFile:
         kept = tmp_path / "starts.json"
         book, written = StartBook(kept), []
         for seconds in (0, 1, 59, 60, 61, 121):
-            book.read([cluster(claimed(Launched=4))], KNOWN, BEGIN + seconds)
+            one, now = cluster(claimed(Launched=4)), BEGIN + seconds
+            book.read([(one, snapshot_of(one, KNOWN, None, now))], KNOWN, now)
             written.append(kept.exists())
             kept.unlink(missing_ok=True)
 

@@ -96,6 +96,9 @@ def test_what_has_no_price_is_left_out_and_named() -> None:
             Series(cluster="prod", pool="h100", generation="hopper", reason=Reason.SERVING): Cost(
                 gpu_hours=100, usd=500
             ),
+            Series(cluster="prod", pool="h100", generation="hopper", reason=Reason.UNKNOWN): Cost(
+                gpu_hours=3, usd=15
+            ),
         },
         over_seconds=7200,
         tokens={},
@@ -108,6 +111,7 @@ def test_what_has_no_price_is_left_out_and_named() -> None:
     assert (one["start"], one["end"]) == ("2026-11-29T22:53:20Z", "2026-11-30T00:53:20Z")
     assert one["errors"] == [
         "6 GPU-hours that do not serve have no price and are left out",
+        "3 GPU-hours, of which it is unknown whether they serve, are left out",
         "edge: no answer",
     ]
     (cost,) = one["costs"]  # type: ignore[misc]

@@ -149,7 +149,7 @@ async def test_a_run_names_its_workload_by_a_tag_and_its_end_is_read_when_it_is_
 
     running = one(await read_runs(server, pods, (), START + 60))
     await ask("runs/update", run_id=run_id, status="FINISHED", end_time=int((START + 90) * 1000))
-    over = one(await read_runs(server, pods, [run_id], START + 120))
+    over = one(await read_runs(server, pods, [running], START + 120))
 
     assert (running.run.run_id, running.progress.ends_at_seconds) == (run_id, None)
     assert (over.run.running, over.progress.ends_at_seconds) == (False, START + 90)

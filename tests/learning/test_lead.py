@@ -331,8 +331,42 @@ def test_old_starts_count_less_than_new_ones() -> None:
     both = LeadRecord(starts=(*old.starts, *new.starts))
 
     assert estimate(both, at=9 * 86_400.0) == 200
-    # 8 × 2^−6 against the prior: the operator's figure is as good again.
-    assert estimate(old, at=12 * 86_400.0) == 300
+    # Old starts fade against newer ones, and not against a figure that nobody measured.
+    assert estimate(old, at=12 * 86_400.0) == 600
+
+
+@pytest.mark.parametrize("age", [0.0, 3600.0, 2 * 86_400.0, 60 * 86_400.0, 20 * 365 * 86_400.0])
+def test_four_starts_that_agreed_hold_for_as_long_as_nothing_else_is_seen(age: float) -> None:
+    record = starts(90, 90, 90, 90, at=10_000.0)
+
+    assert estimate(record, at=10_000.0 + age) == 90
+    assert estimate(starts(90, 90, 90, at=10_000.0), at=10_000.0 + age) == 300
+
+
+def test_four_starts_agree_however_seldom_they_are() -> None:
+    record = LeadRecord()
+    found = []
+    for at in (week * 7 * 86_400.0 for week in range(6)):
+        one = Start(at_seconds=at, seconds=90, arrived=True)
+        record = replace(record, starts=(*record.starts, one))
+        found.append(estimate(record, at=at))
+
+    assert found == [300, 300, 300, 90, 90, 90]
+
+
+def test_one_fast_start_after_old_slow_ones_does_not_move_it_below_the_operators() -> None:
+    slow, fast = starts(*[600] * 8, at=0.0), starts(90, at=60 * 86_400.0)
+    both = LeadRecord(starts=(*slow.starts, *fast.starts))
+
+    assert estimate(both, at=60 * 86_400.0) == 300
+
+
+def test_orders_cancelled_since_leave_what_four_starts_showed() -> None:
+    ended = starts(90, 90, 90, 90, at=0.0)
+    cancelled = starts(20, 20, 20, 20, arrived=False, at=30 * 86_400.0)
+    both = LeadRecord(starts=(*ended.starts, *cancelled.starts))
+
+    assert estimate(both, at=30 * 86_400.0) == 90
 
 
 def test_nothing_ordered_is_no_estimate() -> None:

@@ -20,6 +20,9 @@ class MemoryRuns:
     runs: dict[str, Json] = field(default_factory=dict)
     steps: dict[str, list[Json]] = field(default_factory=dict)
     down: bool = False
+    points_a_page: int = 25_000
+    """Of a history; the oldest come first."""
+    histories_asked: int = 0
 
     def begin(self, run_id: str, at: float, max_steps: int = 1000, **tags: str) -> None:
         data = {
@@ -52,7 +55,12 @@ class MemoryRuns:
             case "runs/get" if query["run_id"] in self.runs:
                 found = {"run": self.runs[query["run_id"]]}
             case "metrics/get-history":
-                found = {"metrics": self.steps[query["run_id"]]}
+                self.histories_asked += 1
+                begin = int(query.get("page_token", "0"))
+                end, every = begin + self.points_a_page, self.steps[query["run_id"]]
+                found = {"metrics": every[begin:end]}
+                if end < len(every):
+                    found["next_page_token"] = str(end)
             case "runs/set-tag":
                 wanted = json.loads(body)
                 tags = self.runs[wanted["run_id"]]["data"]["tags"]

@@ -8,6 +8,7 @@ import pytest
 from bench._faults_row import Observe
 from fleet.annotations import RELEASE_TAINT
 from fleet.cluster.kinds import Kind
+from fleet.reasons import Reason
 from foresail.controller.known_plans import KnownPlans, TriggerPlan
 from foresail.controller.rounds import ControllerState
 from policies.node_plan import Verdict
@@ -204,6 +205,20 @@ async def test_nothing_is_decided_on_old_news() -> None:
         await asyncio.sleep(6)
         assert len(one.executor.rounds) == 2
         assert one.controller.trouble is None
+
+
+async def test_the_cost_of_time_without_a_reading_is_unknown_after_ten_minutes() -> None:
+    async with stage() as one:
+        begun(one)
+        await asyncio.sleep(10)
+        one.cut_off(Kind.POD, "/api/v1/pods: HTTP 410: too old")
+        await asyncio.sleep(2 * 3600)
+        one.show(Kind.POD, *two_nodes()[Kind.POD])
+        await asyncio.sleep(6)
+        assert one.controller.last is not None
+        hours = one.controller.last.costs.gpu_hours.totals.items()
+        unknown = sum(cost.gpu_hours for of, cost in hours if of.reason is Reason.UNKNOWN)
+        assert unknown == pytest.approx(16 * (2 - 1 / 6), abs=0.1)
 
 
 async def test_a_kind_that_the_cluster_does_not_have_is_no_old_news() -> None:

@@ -49,6 +49,27 @@ async def test_a_stalled_run_does_not_hold_for_ever(runs: MemoryRuns, hall: Hall
     assert await hall.round(after=32 * MINUTE) != "hold"
 
 
+async def test_a_run_with_more_points_than_are_read_is_neither_stalled_nor_about_to_end(
+    runs: MemoryRuns, hall: Hall
+) -> None:
+    runs.points_a_page = 5
+    for step in range(60):
+        runs.log("r1", step, hall.now + MINUTE * step)
+    # The 50 points that are read end ten minutes before now, and much earlier in the end.
+    assert await hall.round(after=59 * MINUTE) == "hold"
+    asked = runs.histories_asked
+    for step in range(60, 200):
+        runs.log("r1", step, hall.now + MINUTE * (step - 59))
+    assert await hall.round(after=141 * MINUTE) == "hold"
+    assert "stalled" not in hall.remarks[0]
+    assert "JobSet llm/tune: its MLflow run r1 has logged more points than are" in hall.remarks[0]
+    assert runs.histories_asked == asked  # the same again would cost seconds each minute
+
+    runs.end("r1", hall.now)
+    assert await hall.round(after=31 * MINUTE) != "hold"
+    assert hall.remarks == ()
+
+
 async def test_what_the_server_said_last_stands_while_it_does_not_answer(
     runs: MemoryRuns, hall: Hall
 ) -> None:
