@@ -112,7 +112,7 @@ async def _elsewhere(client: ApiClient, options: ControllerOptions) -> tuple[Mad
     except ForesailError as error:
         log.warning("other_namespaces_not_read", why=str(error))
         return ()
-    return made
+    return tuple(one for one in made if garbage.lever_of(one) in options.withdrawn_levers)
 
 
 async def _look(
@@ -124,11 +124,11 @@ async def _look(
         # Its pods have the class that all share.
         made = tuple(one for one in made if one.address != PRIORITY_CLASS)
     objects = Objects.of(mirror.cluster, made)
-    changes = garbage.withdraw(objects, wall_clock())
+    changes = garbage.withdraw(objects, wall_clock(), options.withdrawn_levers)
     for outcome in await ChangeExecutor(client=client).carry_out(changes):
         about = {"object": str(outcome.change.address), "verb": outcome.change.verb.value}
         if outcome.ending is Ending.DONE:
             log.info("taken_back", **about)
         else:
             log.warning("not_taken_back", ending=outcome.ending.value, why=outcome.text, **about)
-    return garbage.ours_left(objects)
+    return garbage.ours_left(objects, options.withdrawn_levers)

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from bench._faults_row import Observe
-from fleet.annotations import DO_NOT_DISRUPT, PLACEHOLDER
+from fleet.annotations import DO_NOT_DISRUPT, KEPT_BECAUSE, KEPT_UNTIL, PLACEHOLDER
 from policies.levers.marks import MANAGED_BY, OURS, POOL, lease_marks
 from policies.levers.objects import PRIORITY_CLASS
 from tests.e2e import kubernetes
@@ -240,6 +240,21 @@ def test_rights_that_an_upgrade_takes_away_leave_nothing_behind(
     roles = chart_bed.kubectl("get", "clusterrole", "-o", "name")
     assert "foresail-controller-act" not in roles
     assert "foresail-withdraw" not in roles
+
+
+@pytest.mark.usefixtures("written")
+def test_a_lever_that_an_upgrade_takes_away_leaves_nothing_behind(
+    chart_bed: Bed, installing: Helm
+) -> None:
+    installing("install", RELEASE, str(CHART), *ON, *ACT)
+    off = ("--set", "controller.levers.placeholder=false")
+    with withdrawn_for_real(chart_bed):
+        installing("upgrade", RELEASE, str(CHART), *ON, *ACT, *off, "--timeout", "4m")
+    # What the other levers wrote is the controller's, whose rights stay.
+    assert set(costs(chart_bed)) == {
+        f"{NODE}: {key}" for key in (DO_NOT_DISRUPT, KEPT_BECAUSE, KEPT_UNTIL)
+    }
+    assert "foresail-withdraw" not in chart_bed.kubectl("get", "clusterrole", "-o", "name")
 
 
 @pytest.mark.usefixtures("written")

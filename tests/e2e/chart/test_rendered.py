@@ -425,6 +425,27 @@ def test_a_lever_that_is_left_out_takes_its_rights_along(helm: Helm) -> None:
     assert not {one for one, _ in granted} & {"nodeclaims", "nodepools", "nodepools/scale"}
 
 
+def test_what_a_lever_wrote_that_is_left_out_is_taken_back(helm: Helm) -> None:
+    def job(*off: str) -> list[tuple[str, list[str]]]:
+        values = [f"controller.levers.{one}=false" for one in off]
+        made = helm.rendered(EVERYTHING, "--set", ",".join(["controller.mode=act", *values]))
+        return [
+            (one["metadata"]["annotations"]["helm.sh/hook"], pod["spec"]["containers"][0]["args"])
+            for one, pod in pods(made)
+            if one["kind"] == "Job"
+        ]
+
+    whole = ("post-delete", ["controller", "--withdraw"])
+    assert job() == [whole]
+    # The controller itself can still take back what both wrote.
+    assert job("nodeHold", "quietHours") == [whole]
+    named = ["--lever=nodeHold", "--lever=nodeRelease", "--lever=placeholder"]
+    assert job("placeholder", "nodeHold", "nodeRelease") == [
+        whole,
+        ("post-rollback", ["controller", "--withdraw", *named]),
+    ]
+
+
 def test_serve_has_no_token_of_the_api_server(helm: Helm) -> None:
     made = helm.rendered(SCALER)
     (account,) = of_kind(made, "ServiceAccount")

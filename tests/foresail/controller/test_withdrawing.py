@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from kubernetes_asyncio.client import ApiClient, Configuration
@@ -11,10 +13,12 @@ from kubernetes_asyncio.client import ApiClient, Configuration
 from fleet.cluster.follow.api import Patience
 from fleet.cluster.kinds import SOURCES, Kind
 from foresail.cli import main
+from foresail.commands.nodes import controller
 from foresail.controller import withdrawing
 from foresail.controller.options import ControllerOptions
 from policies.levers.marks import MANAGED_BY, OURS, POOL
 from policies.levers.objects import PRIORITY_CLASS
+from policies.policy.pool_policy import Lever
 from scaler.errors import ForesailError
 from tests.fleet.api_server import Write
 from tests.foresail.controller.writable_server import WritableServer
@@ -127,3 +131,17 @@ def test_it_goes_with_no_round_of_its_own() -> None:
     result = CliRunner().invoke(main, ["controller", "--withdraw", "--once"])
     assert result.exit_code == 2
     assert "--withdraw goes with neither" in result.output
+
+
+def test_a_lever_is_one_of_the_policys_and_goes_with_it_alone() -> None:
+    result = CliRunner().invoke(main, ["controller", "--lever", "placeholder"])
+    assert (result.exit_code, "--lever goes with --withdraw alone" in result.output) == (2, True)
+    (option,) = (one for one in controller.params if one.name == "levers")
+    assert isinstance(option.type, click.Choice)
+    assert set(option.type.choices) == {one.value for one in Lever}
+
+
+async def test_of_a_lever_only_what_it_wrote_is_taken_back(server: WritableServer) -> None:
+    only = frozenset({Lever.PLACEHOLDER})
+    await withdrawn(server, replace(BY_HAND, withdrawn_levers=only))
+    assert server.writes == []
