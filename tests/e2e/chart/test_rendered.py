@@ -558,6 +558,19 @@ def test_the_alerts_are_those_of_the_file_and_their_links_follow_the_documentati
     assert {one.partition("#")[0] for one in links} == {"https://docs.example/foresail/runbook.md"}
 
 
+def test_alerts_of_absence_are_of_what_the_release_runs(helm: Helm) -> None:
+    def absences(values: Path) -> set[str]:
+        (rule,) = of_kind(
+            helm.rendered(values, "--set", "monitoring.rules.enabled=true"), "PrometheusRule"
+        )
+        names = {one["alert"] for one in rule["spec"]["groups"][0]["rules"]}
+        return names & {"ForesailAbsent", "ForesailControllerAbsent"}
+
+    assert absences(EVERYTHING) == {"ForesailAbsent", "ForesailControllerAbsent"}
+    assert absences(SCALER) == {"ForesailAbsent"}
+    assert absences(OBSERVE) == {"ForesailControllerAbsent"}
+
+
 def test_a_monitor_keeps_the_namespace_of_a_workload(helm: Helm) -> None:
     monitors = of_kind(helm.rendered(EVERYTHING), "PodMonitor")
     assert {one["spec"]["podMetricsEndpoints"][0]["honorLabels"] for one in monitors} == {True}
