@@ -323,6 +323,11 @@ def test_the_console_is_for_port_forward_alone_unless_a_token_is_named(helm: Hel
     assert console["ports"] == [{"port": "console", "protocol": "TCP"}]
     assert len(console["from"]) == 1
 
+    (service,) = [one for one in of_kind(helm.rendered(CONSOLE), "Service")
+                  if one["metadata"]["name"] == "foresail-controller"]  # fmt: skip
+    # The page's WebSocket has to come to the pod that made the page.
+    assert service["spec"]["sessionAffinity"] == "ClientIP"
+
     with pytest.raises(HelmError, match=r"controller\.console\.tokenSecret is missing"):
         helm.rendered(CONSOLE, "--set", "controller.console.tokenSecret=")
 
