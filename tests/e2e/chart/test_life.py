@@ -77,7 +77,7 @@ def test_certificates_outlive_an_upgrade_until_they_are_to_be_changed(
     renewed = []
     for more in (
         "certificates.rotation=2",
-        "certificates.rotation=2,certificates.renewBeforeDays=397",
+        "certificates.rotation=2,certificates.days=500,certificates.renewBeforeDays=398",
     ):
         installing("upgrade", RELEASE, str(CHART), *ON, "--set", more)
         renewed.append(files())

@@ -495,6 +495,17 @@ def test_who_has_pods_has_a_policy_of_both_directions(objects: tuple[Object, ...
         assert policy["egress"], name_of(maker)
 
 
+@pytest.mark.parametrize("source", ["chart", "certManager"])
+def test_certificates_that_are_renewed_before_they_begin_are_refused(
+    helm: Helm, source: str
+) -> None:
+    short = f"certificates.source={source},certificates.days=30"
+    with pytest.raises(HelmError, match=r"renewBeforeDays \(60\) has to be less than .*\(30\)"):
+        helm.rendered(SCALER, "--set", short)
+    helm.rendered(SCALER, "--set", f"{short},certificates.renewBeforeDays=29")
+    helm.rendered(EXISTING, "--set", "certificates.days=30")
+
+
 def test_only_named_clients_may_ask(helm: Helm) -> None:
     for values in (SCALER, EVERYTHING, CHART_MADE):
         made = helm.rendered(values)
