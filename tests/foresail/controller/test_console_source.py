@@ -168,6 +168,33 @@ def test_nodes_and_dollars_of_an_old_round_say_so(
     assert without.remarks == ()
 
 
+def test_a_replica_of_several_pods_costs_what_they_cost_together() -> None:
+    def member(name: str, group: int, on: str) -> Json:
+        labels = {
+            "leaderworkerset.sigs.k8s.io/name": "big",
+            "leaderworkerset.sigs.k8s.io/group-index": str(group),
+        }
+        return pod(name, 4, on, **owned("StatefulSet", "big", labels))
+
+    objects = two_nodes()
+    objects[Kind.POD] = [
+        member("big-0", 0, "a"),
+        member("big-0-1", 0, "b"),
+        member("big-1", 1, "a"),
+        member("big-1-1", 1, "b"),
+    ]
+    target = {"scaleTargetRef": {"kind": "LeaderWorkerSet", "name": "big"}}
+    objects[Kind.SCALED_OBJECT] = [{**scaled("big", "big"), "spec": target}]
+    source = source_of(round_of(objects), trouble=None)
+    source.take(Snapshot(plans=(plan("big"),), version="1"))
+    (key,) = source.keys_of("llm", "big")
+    page = source.workload(key)
+    assert page is not None
+    assert page.row.usd_per_hour == pytest.approx(16 * 6.88)
+    # Two groups of two pods of four GPUs: the books count groups, as KEDA does.
+    assert page.usd_per_gpu_hour == pytest.approx(8 * 6.88)
+
+
 def test_a_page_is_found_by_name_and_knows_the_price_of_a_replica() -> None:
     source = source_of(round_of(two_nodes()))
     source.take(Snapshot(plans=(plan("chat"),), version="1"))
