@@ -15,7 +15,7 @@ _HEAD: Final = """\
 | Prometheus, another source | the last plan for 5 minutes, then an error: KEDA's `fallback` acts |
 | one of two `foresail serve` | the other answers |
 | all of them, or KEDA | replicas stay as they are |
-| the controller | its holds and orders end with their leases (15 minutes); Karpenter goes on |
+| the controller | holds and orders stay until its next round or `foresail controller --withdraw` |
 | the extender | kube-scheduler binds without it |
 | the webhook | pods that state a need are refused, and made later; others are admitted |
 | the agent, the console, a file | no replica or node moves; the missing part is unknown |

@@ -52,7 +52,7 @@ def _controller() -> list[Fault]:
             "controller",
             "order-abandoned",
             "The controller dies with an order half written, and its policy is deleted",
-            "the order ends with its lease",
+            "the next controller removes the order once its lease has ended",
             f"{bed}/test_controller_killed.py"
             "::test_an_order_that_nobody_goes_on_with_ends_with_its_lease[of the buffer]",
         ),

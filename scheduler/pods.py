@@ -15,6 +15,7 @@ from fleet.cluster.devices import Place
 from fleet.cluster.fields import UnreadableObjectError
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.kinds import Kind
+from fleet.cluster.owners import LWS_GROUP
 from fleet.quantities import quantity
 from scheduler.launchers import Config, config_of
 from scheduler.naming import model_name
@@ -53,7 +54,6 @@ _POD_GROUPS: Final = ("scheduling.x-k8s.io/pod-group", "scheduling.k8s.io/group-
 """Groups whose size stands in an object of kind PodGroup."""
 _GROUP_ANNOTATIONS: Final = ("scheduling.k8s.io/group-name",)
 _LWS: Final = "leaderworkerset.sigs.k8s.io/name"
-_LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
 _LWS_WORKER: Final = "leaderworkerset.sigs.k8s.io/worker-index"
 LEADER: Final = "leader"
 WORKER: Final = "worker"
@@ -256,7 +256,7 @@ def _group(pod: records.Pod, known: Known) -> Group | None:
         for key in keys:
             name = texts.get(key)
             if name:
-                part = f"/{pod.labels.get(_LWS_GROUP, '')}" if key == _LWS else ""
+                part = f"/{pod.labels.get(LWS_GROUP, '')}" if key == _LWS else ""
                 family = f"{namespace}/{key}/{name}"
                 return Group(
                     name=f"{family}{part}",

@@ -39,9 +39,12 @@ JOB_KINDS: Final = frozenset(
     }
 )
 """Kinds whose pods start together or not at all."""
+LEADER_WORKER_SET: Final = "LeaderWorkerSet"
+LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
+"""The label of a LeaderWorkerSet's pods with the number of their group, which is one replica."""
 _BY_LABEL: Final[Mapping[str, str]] = {
     # From the outside in: an LWS makes StatefulSets, a JobSet makes Jobs, KubeRay makes pods.
-    "leaderworkerset.sigs.k8s.io/name": "LeaderWorkerSet",
+    "leaderworkerset.sigs.k8s.io/name": LEADER_WORKER_SET,
     "jobset.sigs.k8s.io/jobset-name": "JobSet",
 }
 _RAY_CLUSTER: Final = "ray.io/cluster"

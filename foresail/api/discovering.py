@@ -18,6 +18,7 @@ from policies.levers.discovery import (
     is_auto_mode,
     orders_for_claims,
 )
+from policies.levers.marks import MANAGED_BY, OURS
 from policies.levers.objects import (
     PRIORITY_CLASS,
     MadeObject,
@@ -88,14 +89,31 @@ async def made_objects(client: ApiClient, namespace: str) -> tuple[MadeObject, .
     return tuple(found)
 
 
+async def made_elsewhere(client: ApiClient, namespace: str) -> tuple[MadeObject, ...]:
+    """What of ours keeps nodes from another namespace: buffers and placeholders.
+
+    Raises:
+        ForesailError: a list cannot be had.
+    """
+    query = {"labelSelector": f"{MANAGED_BY}={OURS}"}
+    found: list[MadeObject] = []
+    for address_of in (buffer_address, deployment_address):
+        found += await _listed(client, "", address_of, query)
+    return tuple(one for one in found if one.ours and one.address.namespace != namespace)
+
+
 async def _listed(
-    client: ApiClient, namespace: str, address_of: Callable[[str, str], Address]
+    client: ApiClient,
+    namespace: str,
+    address_of: Callable[[str, str], Address],
+    query: Mapping[str, str] | None = None,
 ) -> list[MadeObject]:
+    """Of a kind, in a namespace; an empty one = in all."""
     path = address_of(namespace, "").path.rstrip("/")
     try:
-        answer = await document_at(client, path)
+        answer = await document_at(client, path, query)
         return [
-            made_object_of(address_of(namespace, _name(one)), one)
+            made_object_of(address_of(namespace or _name(one, "namespace"), _name(one)), one)
             for one in listed(answer, "items")
         ]
     except UnreadableError as error:
@@ -106,8 +124,8 @@ async def _listed(
         raise ForesailError(f"levers: {path}: {error}") from error
 
 
-def _name(document: Json) -> str:
-    return text(part(document, "metadata"), "name") or ""
+def _name(document: Json, field: str = "name") -> str:
+    return text(part(document, "metadata"), field) or ""
 
 
 def _served(group: Json | None) -> frozenset[str]:

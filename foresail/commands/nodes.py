@@ -9,6 +9,16 @@ import click
 from foresail.commands import options as cli_options
 from foresail.logs import log_to_stderr
 
+_LEVERS = (
+    "capacityBuffer",
+    "placeholder",
+    "staticPool",
+    "nodeHold",
+    "nodeRelease",
+    "podDeletionCost",
+    "quietHours",
+)
+
 
 @click.command(short_help="What a policy would do with your GPU nodes now, and why.")
 @cli_options.clusters
@@ -66,6 +76,14 @@ def advise(*, policies: tuple[str, ...], demand: Path | None, **given: Any) -> N
     "--withdraw", is_flag=True, help="Take back all that any controller wrote here, then end."
 )
 @click.option(
+    "--lever",
+    "levers",
+    multiple=True,
+    type=click.Choice(_LEVERS),
+    metavar="LEVER",
+    help="With --withdraw: only what this one of a policy's levers wrote.",
+)
+@click.option(
     "--http", default="0.0.0.0:8080", show_default=True, help="Health, metrics and the plan."
 )
 @cli_options.kubeconfig_or_account
@@ -121,6 +139,7 @@ def controller(  # noqa: PLR0913 - click gives each option by name
     mode: str,
     once: bool,
     withdraw: bool,
+    levers: tuple[str, ...],
     identity: str | None,
     ca: Path | None,
     certificate: Path | None,
@@ -143,7 +162,7 @@ def controller(  # noqa: PLR0913 - click gives each option by name
     from foresail.controller import process, withdrawing
     from foresail.controller.options import ControllerOptions
     from foresail.meters.mlflow import server_of
-    from policies.policy.pool_policy import Mode
+    from policies.policy.pool_policy import Lever, Mode
 
     if (certificate is None) != (key is None):
         raise click.UsageError("--plans-certificate and --plans-key go together")
@@ -151,6 +170,8 @@ def controller(  # noqa: PLR0913 - click gives each option by name
         raise click.UsageError("--plans-ca is missing: without it plans are asked in plain text")
     if withdraw and (once or given["dry_run"]):
         raise click.UsageError("--withdraw goes with neither --once nor --dry-run")
+    if levers and not withdraw:
+        raise click.UsageError("--lever goes with --withdraw alone: a policy has spec.levers")
     if given["console"] is None and given["console_token"] is not None:
         raise click.UsageError("--console-token-file is of no use without --console")
     if given["console"] is not None:
@@ -162,6 +183,7 @@ def controller(  # noqa: PLR0913 - click gives each option by name
         mode=Mode.ACT if mode == "act" else Mode.ADVISE,
         observe=mode == "observe",
         identity=identity or socket.gethostname(),
+        withdrawn_levers=frozenset(map(Lever, levers or Lever)),
         mlflow=server_of(mlflow, mlflow_token, experiments),
         plans_tls=None if ca is None else ClientTls(ca=ca, certificate=certificate, key=key),
         **given,

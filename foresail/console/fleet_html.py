@@ -33,7 +33,7 @@ _HEADS: Final = (
 
 def summary_html(fleet: Fleet) -> str:
     """The figures of the whole fleet, what needs somebody, and what the GPUs are paid for."""
-    return _tiles(fleet) + _needy(fleet) + _paid_for(fleet.nodes)
+    return _old(fleet) + _tiles(fleet) + _needy(fleet) + _paid_for(fleet.nodes)
 
 
 def search_html(characters_max: int) -> str:
@@ -65,9 +65,10 @@ def nodes_html(fleet: Fleet) -> str:
     if nodes is None:
         why = cells.missing(fleet.nodes_missing or "no round was made yet")
         return cells.section("Nodes", why)
+    old = _old(fleet)
     parts = [
-        cells.section("Nodes", _nodes(nodes.rows)),
-        cells.section("Clusters", _clusters(nodes.clusters)),
+        cells.section("Nodes", old + _nodes(nodes.rows)),
+        cells.section("Clusters", old + _clusters(nodes.clusters)),
     ]
     if nodes.remarks:
         more = len(nodes.remarks) - _REMARKS_MAX
@@ -75,6 +76,11 @@ def nodes_html(fleet: Fleet) -> str:
         items = "".join(f"<li>{cells.text(one)}</li>" for one in shown)
         parts.append(cells.section("Remarks", f'<ul class="remarks">{items}</ul>'))
     return "".join(parts)
+
+
+def _old(fleet: Fleet) -> str:
+    """Since when nodes and dollars are old; nothing where they are not."""
+    return "" if fleet.nodes_old is None else cells.missing(f"nodes and dollars {fleet.nodes_old}")
 
 
 def _tiles(fleet: Fleet) -> str:

@@ -109,13 +109,15 @@ class Fleet:
     source: str
     """What is shown: a cluster, or the demo."""
     at_seconds: float | None
-    """Unix time of the newest data."""
+    """Unix time at which the page was drawn; the demo's, of its day."""
     workloads: tuple[WorkloadRow, ...]
     plans_missing: str | None
     """Why no plans are known; None = they are."""
     nodes: Nodes | None
     nodes_missing: str | None
     """Why no nodes are known."""
+    nodes_old: str | None = None
+    """Since when nodes and dollars are old, and why; None = they are of the last minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ on a copy, and what it found is kept for a moment, so that many readers cost as 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from foresail.client import Changed, Plan, Removed, Snapshot
@@ -17,8 +18,11 @@ from foresail.controller.node_records import WorkloadCost, nodes_of, workload_co
 from foresail.controller.rounds import ClusterRound
 from foresail.plans_api.events import Event
 from scaler.clock import Clock
+from scaler.durations import format_duration
 
 REFRESH_SECONDS: Final = 2.0
+OLD_SECONDS: Final = 600.0
+"""Of the last round; there is one each two minutes."""
 _BOUNDS: Final = Bounds(step_seconds=60.0, samples_max=360, decisions_max=12)
 """Six hours of each workload: about 12 kB, and 24 MB for 2,000."""
 _WATCHES_NONE: Final = "the controller asks no Plans API: name one with --plans"
@@ -122,6 +126,7 @@ class ControllerSource:
             plans_missing=self._plans_missing(),
             nodes=None if of_round is None else of_round.nodes,
             nodes_missing=self.trouble() if of_round is None else None,
+            nodes_old=self._old(of_round),
         )
         self._fleet = (now, fleet)
         return fleet
@@ -133,13 +138,15 @@ class ControllerSource:
             return None
         plan = heard.now(self.steady())
         cost = _cost(plan, of_round)
-        return page_of(
+        page = page_of(
             plan,
             self._row(plan, of_round),
             heard.history,
             source=self.cluster,
             paid=Paid(usd_per_gpu_hour=None if cost is None else cost.usd_per_replica_hour),
         )
+        old = None if cost is None else self._old(of_round)
+        return page if old is None else replace(page, remarks=(*page.remarks, f"dollars are {old}"))
 
     def keys_of(self, namespace: str, name: str) -> Sequence[str]:
         """The keys of its triggers."""
@@ -170,6 +177,17 @@ class ControllerSource:
         found = _OfRound(made=made, nodes=nodes_of(made), costs=workload_costs(made))
         self._round = found
         return found
+
+    def _old(self, of_round: _OfRound | None) -> str | None:
+        if of_round is None:
+            return None
+        at_seconds, trouble = of_round.made.at_seconds, self.trouble()
+        age_seconds = max(0.0, self.wall() - at_seconds)
+        if trouble is None and age_seconds <= OLD_SECONDS:
+            return None
+        why = trouble or "no round was made since"
+        when = datetime.fromtimestamp(at_seconds, UTC)
+        return f"of {when:%Y-%m-%d %H:%M} UTC, {format_duration(age_seconds)} ago: {why}"
 
     def _plans_missing(self) -> str | None:
         if not self.watches:

@@ -2,8 +2,8 @@
 
 A round is made each two minutes, in between when pods or taints call for one (`policies.rounds`),
 and at once when this replica comes to lead. Nothing is decided on old news: while a kind of object
-that is needed cannot be read, no round is made, nothing is renewed, and our holds end by their
-leases. After the wall clock was set, nothing is carried out for a round, because times of objects
+that is needed cannot be read, no round is made, and what we wrote stays, also when its lease is
+over. After the wall clock was set, nothing is carried out for a round, because times of objects
 and of rounds do not fit together.
 """
 

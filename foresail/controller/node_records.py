@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fleet.account.gpu_hours import hourly_costs
-from fleet.cluster.owners import Workload
+from fleet.cluster.owners import LEADER_WORKER_SET, LWS_GROUP, Workload
+from fleet.cluster.pods import Pod
 from fleet.reasons import Reason
 from fleet.tally import By, tally
 from foresail.console.records import ClusterRow, NodeRow, Nodes, ReasonCost
@@ -93,13 +94,14 @@ def _clusters(made: ClusterRound) -> Iterator[ClusterRow]:
 class WorkloadCost:
     """What the pods of a workload cost."""
 
-    pods: int
+    replicas: int
+    """With pods on GPUs."""
     usd_per_hour: float | None
     """None = a GPU of theirs has no price."""
 
     @property
     def usd_per_replica_hour(self) -> float | None:
-        return None if self.usd_per_hour is None else self.usd_per_hour / self.pods
+        return None if self.usd_per_hour is None else self.usd_per_hour / self.replicas
 
 
 def workload_costs(made: ClusterRound) -> Mapping[str, WorkloadCost]:
@@ -107,13 +109,15 @@ def workload_costs(made: ClusterRound) -> Mapping[str, WorkloadCost]:
 
     A ScaledObject without pods on GPUs is left out: it costs nothing, or its pods were not read.
     """
-    owner = {pod.name: pod.workload for pod in made.cluster.pods or ()}
-    uses: dict[Workload, list[tuple[float, float | None]]] = defaultdict(list)
+    pods = {pod.name: pod for pod in made.cluster.pods or ()}
+    uses: dict[Workload, list[_Use]] = defaultdict(list)
     for node in made.snapshot.nodes:
         for use in node.uses:
-            workload = owner.get(f"{use.namespace}/{use.pod}")
-            if workload is not None:
-                uses[workload].append((use.gpus * node.scale, node.usd_per_gpu_hour))
+            pod = pods.get(f"{use.namespace}/{use.pod}")
+            if pod is not None and pod.workload is not None:
+                price = node.usd_per_gpu_hour
+                usd = None if price is None else use.gpus * node.scale * price
+                uses[pod.workload].append(_Use(replica=_replica_of(pod), usd_per_hour=usd))
     return {
         one.name: _cost(uses[one.target])
         for one in made.cluster.scaled_objects or ()
@@ -121,7 +125,23 @@ def workload_costs(made: ClusterRound) -> Mapping[str, WorkloadCost]:
     }
 
 
-def _cost(uses: list[tuple[float, float | None]]) -> WorkloadCost:
-    known = [gpus * usd for gpus, usd in uses if usd is not None]
-    whole = len(known) == len(uses)
-    return WorkloadCost(pods=len(uses), usd_per_hour=sum(known) if whole else None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Use:
+    """The GPUs of a pod on a node."""
+
+    replica: str
+    usd_per_hour: float | None
+
+
+def _replica_of(pod: Pod) -> str:
+    """The replica that a pod is, or is a part of: a group of a LeaderWorkerSet is one."""
+    is_group = pod.workload is not None and pod.workload.kind == LEADER_WORKER_SET
+    return pod.labels.get(LWS_GROUP, pod.name) if is_group else pod.name
+
+
+def _cost(uses: list[_Use]) -> WorkloadCost:
+    known = [use.usd_per_hour for use in uses if use.usd_per_hour is not None]
+    return WorkloadCost(
+        replicas=len({use.replica for use in uses}),
+        usd_per_hour=sum(known) if len(known) == len(uses) else None,
+    )

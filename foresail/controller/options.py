@@ -5,7 +5,7 @@ from pathlib import Path
 
 from foresail.client import ClientTls
 from foresail.meters.mlflow import MlflowServer
-from policies.policy.pool_policy import Mode
+from policies.policy.pool_policy import Lever, Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,9 @@ class ControllerOptions:
     """None = it is asked in plain text."""
     mlflow: MlflowServer | None = None
     """Whose training runs tell when gangs end; None = none is asked."""
+
+    withdrawn_levers: frozenset[Lever] = frozenset(Lever)
+    """Of which `--withdraw` takes back what was written."""
 
     console: str | None = None
     """Address of the console; None = there is none."""

@@ -7,7 +7,7 @@ nothing. No Lease of the election is taken: it runs where no controller may writ
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -19,12 +19,12 @@ from fleet.cluster.follow.mirror import Mirror, mirrored
 from fleet.cluster.kinds import PLANNING_KINDS
 from foresail.api.change_executor import ChangeExecutor, Ending
 from foresail.api.client import client_of
-from foresail.api.discovering import made_objects
+from foresail.api.discovering import made_elsewhere, made_objects
 from foresail.clock import wall_clock
 from foresail.controller.options import ControllerOptions
 from foresail.gpus.options import IN_CLUSTER
 from policies.levers import garbage
-from policies.levers.objects import Objects
+from policies.levers.objects import PRIORITY_CLASS, MadeObject, Objects
 from scaler.errors import ForesailError
 
 log = structlog.get_logger()
@@ -40,7 +40,8 @@ async def withdraw(options: ControllerOptions) -> None:
     """Take all of ours back.
 
     Raises:
-        ForesailError: the cluster cannot be read, or something is still there after minutes.
+        ForesailError: the cluster cannot be read, something is still there after minutes, or, for
+            a person, another namespace has objects of ours.
     """
     async with client_of(options.context, options.kubeconfig) as client:
         await withdrawn(client, options)
@@ -56,7 +57,7 @@ async def withdrawn(
     """As `withdraw`, with a client that is there.
 
     Raises:
-        ForesailError: the cluster cannot be read, or something is still there after minutes.
+        ForesailError: as `withdraw` does.
     """
     left: tuple[str, ...] | None = None
     try:
@@ -65,18 +66,34 @@ async def withdrawn(
             _read(client, options.context or IN_CLUSTER, patience) as mirror,
         ):
             quiet_looks = 0
+            elsewhere = await _elsewhere(client, options)
             while quiet_looks < 2:  # noqa: PLR2004 - the second one sees writes that were under way
                 if left is not None:
                     await asyncio.sleep(look_seconds)
-                left = await _look(client, mirror, options.namespace)
+                left = await _look(client, mirror, options, elsewhere)
                 quiet_looks = 0 if left else quiet_looks + 1
     except TimeoutError:
         named = "the cluster was not read" if left is None else f"still there: {', '.join(left)}"
         raise ForesailError(
             f"not all was taken back within {within_seconds:.0f} s: {named}. "
-            "Call `foresail controller --withdraw` again"
+            f"Call `{_command(options.namespace)}` again"
         ) from None
-    log.info("withdrawn")
+    log.info("withdrawn", namespace=options.namespace)
+    if elsewhere:
+        named = ", ".join(str(one.address) for one in elsewhere)
+        commands = sorted({_command(one.address.namespace or "") for one in elsewhere})
+        why = (
+            f"taken back in the namespace {options.namespace}; others still have: {named}. "
+            f"Call `{'` and `'.join(commands)}`"
+        )
+        if options.context is not None or options.kubeconfig is not None:
+            raise ForesailError(why)
+        # The chart's Job knows its namespace, and a tenant's labels must not fail an upgrade.
+        log.warning("others_left", why=why)
+
+
+def _command(namespace: str) -> str:
+    return f"foresail controller --withdraw -n {namespace}"
 
 
 @asynccontextmanager
@@ -88,14 +105,30 @@ async def _read(client: ApiClient, cluster: str, patience: Patience) -> AsyncIte
         yield mirror
 
 
-async def _look(client: ApiClient, mirror: Mirror, namespace: str) -> tuple[str, ...]:
+async def _elsewhere(client: ApiClient, options: ControllerOptions) -> tuple[MadeObject, ...]:
+    """What keeps nodes from other namespaces, as far as it can be read."""
+    try:
+        made = await made_elsewhere(client, options.namespace)
+    except ForesailError as error:
+        log.warning("other_namespaces_not_read", why=str(error))
+        return ()
+    return tuple(one for one in made if garbage.lever_of(one) in options.withdrawn_levers)
+
+
+async def _look(
+    client: ApiClient, mirror: Mirror, options: ControllerOptions, elsewhere: Sequence[MadeObject]
+) -> tuple[str, ...]:
     """Take away what can be; what was there before."""
-    objects = Objects.of(mirror.cluster, await made_objects(client, namespace))
-    changes = garbage.withdraw(objects, wall_clock())
+    made = await made_objects(client, options.namespace)
+    if any(one.address.kind == "Deployment" for one in elsewhere):
+        # Its pods have the class that all share.
+        made = tuple(one for one in made if one.address != PRIORITY_CLASS)
+    objects = Objects.of(mirror.cluster, made)
+    changes = garbage.withdraw(objects, wall_clock(), options.withdrawn_levers)
     for outcome in await ChangeExecutor(client=client).carry_out(changes):
         about = {"object": str(outcome.change.address), "verb": outcome.change.verb.value}
         if outcome.ending is Ending.DONE:
             log.info("taken_back", **about)
         else:
             log.warning("not_taken_back", ending=outcome.ending.value, why=outcome.text, **about)
-    return garbage.ours_left(objects)
+    return garbage.ours_left(objects, options.withdrawn_levers)

@@ -16,17 +16,32 @@ from policies.levers.capacity_buffer import drained
 from policies.levers.change import Address, Change, Verb
 from policies.levers.deletion_cost import ranked_by_us, ranked_until, unranked
 from policies.levers.hold import let_go
-from policies.levers.objects import PRIORITY_CLASS, MadeObject, Objects
+from policies.levers.objects import (
+    PRIORITY_CLASS,
+    MadeObject,
+    Objects,
+    node_address,
+    pod_address,
+    pool_address,
+)
 from policies.levers.placeholder import removed
 from policies.levers.quiet_hours import standing_budget, taken_out
 from policies.levers.release import TAINT_LEASE_SECONDS, tainted_since_seconds, untainted
 from policies.levers.static_pool import BEFORE, SET, marked, scale, size_mark, sized_back, unmarked
 from policies.levers.wanted import takes_gpus
+from policies.policy.pool_policy import Lever
 
 LEVER: Final = "garbage"
 LEASE_SECONDS_MAX: Final = 7 * 86_400.0 + 3600.0
 """The longest `holdLease`, and an hour: a lease beyond it is of a clock that was wrong."""
 _OVER: Final = "its lease has ended"
+_LEVER_BY_KIND: Final = {
+    "CapacityBuffer": Lever.CAPACITY_BUFFER,
+    "PodTemplate": Lever.CAPACITY_BUFFER,
+    "Deployment": Lever.PLACEHOLDER,
+    "PriorityClass": Lever.PLACEHOLDER,
+}
+_ALL: Final = frozenset(Lever)
 
 
 def collect(
@@ -43,39 +58,57 @@ def collect(
     found = _found(objects, now_seconds, every=False)
     return tuple(
         replace(one, lever=LEVER, why=f"{_OVER}: {one.why}")
-        for one in found
+        for _, one in found
         if one.address not in kept
     )
 
 
-def withdraw(objects: Objects, now_seconds: float) -> tuple[Change, ...]:
-    """What to take away where nothing of ours shall stay: as if every lease had ended."""
-    found = _found(objects, now_seconds, every=True)
-    return tuple(replace(one, lever=LEVER, why=f"all is taken back: {one.why}") for one in found)
+def withdraw(
+    objects: Objects, now_seconds: float, levers: frozenset[Lever] = _ALL
+) -> tuple[Change, ...]:
+    """What to take away where nothing of these levers shall stay: as if every lease had ended."""
+    return tuple(
+        replace(one, lever=LEVER, why=f"all is taken back: {one.why}")
+        for lever, one in _found(objects, now_seconds, every=True)
+        if lever in levers
+    )
 
 
-def ours_left(objects: Objects) -> tuple[str, ...]:
-    """What of ours is there, each named for a person."""
-    made = [str(one.address) for one in objects.made.values() if one.ours]
-    nodes = [
-        f"Node {node.name}"
-        for node in objects.nodes.values()
-        if node.hold_marked or tainted_since_seconds(node) is not None
-    ]
-    pods = [
-        f"Pod {pod.name}"
-        for pod in objects.pods.values()
-        if ranked_by_us(pod) and pod.deleted_seconds is None
-    ]
-    pools = [
-        f"NodePool {one.name}"
-        for one in objects.pools.values()
-        if standing_budget(one) is not None or BEFORE in one.annotations or SET in one.annotations
-    ]
-    return (*made, *nodes, *pods, *pools)
+def ours_left(objects: Objects, levers: frozenset[Lever] = _ALL) -> tuple[str, ...]:
+    """What of these levers is there, each named for a person."""
+    named = (str(one) for lever, one in _left(objects) if lever in levers)
+    return tuple(dict.fromkeys(named))
 
 
-def _found(objects: Objects, now_seconds: float, *, every: bool) -> Iterator[Change]:
+def lever_of(made: MadeObject) -> Lever:
+    """Of an object of a kind that we make."""
+    return _LEVER_BY_KIND[made.address.kind]
+
+
+def _left(objects: Objects) -> Iterator[tuple[Lever, Address]]:
+    for one in objects.made.values():
+        if one.ours:
+            yield lever_of(one), one.address
+    for pod in objects.pods.values():
+        if ranked_by_us(pod) and pod.deleted_seconds is None:
+            yield Lever.POD_DELETION_COST, pod_address(pod)
+    yield from _nodes_left(objects)
+
+
+def _nodes_left(objects: Objects) -> Iterator[tuple[Lever, Address]]:
+    for node in objects.nodes.values():
+        if node.hold_marked:
+            yield Lever.NODE_HOLD, node_address(node.name)
+        if tainted_since_seconds(node) is not None:
+            yield Lever.NODE_RELEASE, node_address(node.name)
+    for pool in objects.pools.values():
+        if standing_budget(pool) is not None:
+            yield Lever.QUIET_HOURS, pool_address(pool.name)
+        if BEFORE in pool.annotations or SET in pool.annotations:
+            yield Lever.STATIC_POOL, pool_address(pool.name)
+
+
+def _found(objects: Objects, now_seconds: float, *, every: bool) -> Iterator[tuple[Lever, Change]]:
     """With `every`, what has a lease that runs too."""
     clock = _Leases(now_seconds=now_seconds, every_over=every)
     yield from _made(objects, clock)
@@ -97,24 +130,25 @@ class _Leases:
         return not 0 < end_seconds - self.now_seconds <= LEASE_SECONDS_MAX
 
 
-def _made(objects: Objects, leases: _Leases) -> Iterator[Change]:
+def _made(objects: Objects, leases: _Leases) -> Iterator[tuple[Lever, Change]]:
     ours = [one for one in objects.made.values() if one.ours and not one.going]
     used = {one.template for one in ours if one.address.kind == "CapacityBuffer"}
     placeholders = any(one.address.kind == "Deployment" for one in ours)
     for one in ours:
         if not leases.ended(one.lease_end_seconds):
             continue
+        lever = lever_of(one)
         match one.address.kind:
             case "CapacityBuffer":
-                yield from drained(
-                    one, objects, leases.now_seconds, retry=not leases.every_over
-                ).changes
+                retry = not leases.every_over
+                for change in drained(one, objects, leases.now_seconds, retry=retry).changes:
+                    yield lever, change
             case "Deployment":
-                yield removed(one)
+                yield lever, removed(one)
             case "PodTemplate" if one.address.name not in used:
-                yield _deleted(one, "no buffer names it")
+                yield lever, _deleted(one, "no buffer names it")
             case "PriorityClass" if one.address == PRIORITY_CLASS and not placeholders:
-                yield _deleted(one, "no pod has it")
+                yield lever, _deleted(one, "no pod has it")
             case _:
                 pass
 
@@ -123,37 +157,38 @@ def _deleted(made: MadeObject, why: str) -> Change:
     return Change(verb=Verb.DELETE, address=made.address, lever=LEVER, why=why, uid=made.uid)
 
 
-def _of_nodes(objects: Objects, leases: _Leases) -> Iterator[Change]:
+def _of_nodes(objects: Objects, leases: _Leases) -> Iterator[tuple[Lever, Change]]:
     for node in objects.nodes.values():
         if node.hold_marked and leases.ended(node.kept_until_seconds):
-            yield let_go(node, "nobody renewed the hold")
+            yield Lever.NODE_HOLD, let_go(node, "nobody renewed the hold")
         since = tainted_since_seconds(node)
         if since is not None and (
             leases.every_over or not abs(leases.now_seconds - since) < TAINT_LEASE_SECONDS
         ):
-            yield untainted(node, "the release was not carried on")
+            yield Lever.NODE_RELEASE, untainted(node, "the release was not carried on")
 
 
-def _of_pods(objects: Objects, leases: _Leases) -> Iterator[Change]:
+def _of_pods(objects: Objects, leases: _Leases) -> Iterator[tuple[Lever, Change]]:
     for pod in objects.pods.values():
         ours = ranked_by_us(pod) and pod.deleted_seconds is None
         if ours and leases.ended(ranked_until(pod)):
-            yield unranked(pod, "nobody renewed its cost")
+            yield Lever.POD_DELETION_COST, unranked(pod, "nobody renewed its cost")
 
 
-def _of_pools(objects: Objects, leases: _Leases) -> Iterator[Change]:
+def _of_pools(objects: Objects, leases: _Leases) -> Iterator[tuple[Lever, Change]]:
     for record in objects.pools.values():
         budget = standing_budget(record)
         if budget is not None and (
             leases.every_over or (budget.end_seconds or 0.0) <= leases.now_seconds
         ):
-            yield taken_out(record, budget, "quiet hours are over")
+            yield Lever.QUIET_HOURS, taken_out(record, budget, "quiet hours are over")
         mark = size_mark(record)
         if mark is None:
             if BEFORE in record.annotations or SET in record.annotations:
-                yield unmarked(record)
+                yield Lever.STATIC_POOL, unmarked(record)
         elif leases.ended(mark.lease_end_seconds):
-            yield from _size_back(record, objects, last=leases.every_over)
+            for change in _size_back(record, objects, last=leases.every_over):
+                yield Lever.STATIC_POOL, change
 
 
 def _size_back(record: NodePool, objects: Objects, *, last: bool) -> Iterator[Change]:

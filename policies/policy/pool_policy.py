@@ -92,7 +92,7 @@ class PoolPolicy:
     spot_hedge: SpotHedge = SpotHedge()
     levers: frozenset[Lever] = LEVERS_DEFAULT
     hold_lease_seconds: float = HOLD_LEASE_DEFAULT_SECONDS
-    """A hold ends this long after it was last renewed."""
+    """After which a round takes a hold off that was not renewed."""
     veto_seconds: float | None = VETO_DEFAULT_SECONDS
     """The longest that a loading model keeps its node, from the pod's creation; None = no veto."""
     keep_new_nodes_seconds: float | None = None

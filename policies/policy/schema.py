@@ -65,8 +65,8 @@ class PoolSettings(PolicyPart):
     )
     """Hours in which Karpenter moves no pod to save money. Empty nodes still go."""
     hold_lease: Duration = HOLD_LEASE_DEFAULT_SECONDS
-    """How long a hold stands after it was last renewed; if Foresail stops, its holds end this
-    soon."""
+    """How long a hold stands after it was last renewed. The next round in mode act takes it off
+    then; without one it stays until `foresail controller --withdraw`."""
     model_loading_veto: ModelLoadingVeto = ModelLoadingVeto()
     """A node is not let go while a pod on it loads its model."""
     keep_new_nodes: Duration | None = None

@@ -15,13 +15,12 @@ from typing import Final
 from fleet.annotations import CHECKPOINT_EVERY, CHECKPOINTED_AT, EXPECTED_END
 from fleet.cluster.fields import go_duration_seconds, seconds
 from fleet.cluster.groups import PodGroup
-from fleet.cluster.owners import JOB_KINDS, Workload
+from fleet.cluster.owners import JOB_KINDS, LWS_GROUP, Workload
 from fleet.cluster.pods import Pod
 from policies.reading.gang_objects import GangObjects, UnmadeGang
 from policies.situation import Checkpoints, GangDemand
 
 _POD_GROUP: Final = "PodGroup"
-_LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
 _KUEUE_GROUP: Final = "kueue.x-k8s.io/pod-group-name"
 _KUEUE_TOTAL: Final = "kueue.x-k8s.io/pod-group-total-count"
 _KUEUE_SERVING: Final = "kueue.x-k8s.io/pod-group-serving"
@@ -54,7 +53,7 @@ def gang_of(pod: Pod) -> Workload | None:
     if workload is None:
         return None
     if workload.kind == "LeaderWorkerSet":
-        group = pod.labels.get(_LWS_GROUP)
+        group = pod.labels.get(LWS_GROUP)
         return workload if group is None else replace(workload, name=f"{workload.name}/{group}")
     if workload.kind == "RayService" or pod.ray_autoscales:
         return None  # its workers come and go one by one

@@ -12,7 +12,7 @@ from typing import Final
 
 import yaml
 
-FROM_PROMETHEUS: Final = frozenset({"instance", "job", "pod"})
+FROM_PROMETHEUS: Final = frozenset({"cluster", "instance", "job", "namespace", "pod"})
 """Labels that each scrape adds."""
 _VARIABLES: Final = {
     "$__rate_interval": "5m",

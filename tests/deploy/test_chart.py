@@ -87,3 +87,15 @@ def test_the_chart_ships_the_definitions_of_deploy_crds() -> None:
     ours = {path.name: path.read_text() for path in (ROOT / "deploy" / "crds").glob("*")}
 
     assert shipped == ours, "copy deploy/crds/*.yaml to deploy/chart/foresail/files/crds"
+
+
+def test_no_documented_upgrade_keeps_the_values_of_an_older_chart() -> None:
+    """`--reuse-values` takes the old chart's defaults for the new one's: nil pointers."""
+    pages = [*(ROOT / "docs").rglob("*.md"), *CHART.rglob("*.yaml"), CHART / "templates/NOTES.txt"]
+    commands = [
+        (page.name, line.strip())
+        for page in pages
+        for line in page.read_text().splitlines()
+        if "helm upgrade" in line and " --reuse-values" in line
+    ]
+    assert commands == []

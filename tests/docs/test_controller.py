@@ -15,7 +15,8 @@ from policies.rules.constants import RuleConstants
 from replay.node_tuning import GAIN_MIN, HOLD_FACTORS, ORDER_FACTORS
 from replay.pool_tuning import JUDGED_DAYS, PAST_DAYS_MIN, UNKNOWN_SHARE_MAX
 
-PAGE = (Path(__file__).parents[2] / "docs" / "controller.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "controller.md").read_text()
 
 
 def test_options_of_the_page_are_options_of_the_command() -> None:
@@ -47,3 +48,25 @@ def test_numbers_of_the_nightly_choice_are_those_of_the_program() -> None:
     assert (JUDGED_DAYS, PAST_DAYS_MIN + JUDGED_DAYS, UNKNOWN_SHARE_MAX) == (3, 4, 0.1)
     assert SECONDS_MAX == 600.0
     assert "after ten minutes" in words
+
+
+def test_no_page_promises_that_a_lease_ends_without_a_round() -> None:
+    """Karpenter reads no lease of ours: what is held stays, and is paid for, until a round."""
+    promised = re.compile(
+        r"(?:ends?|ended) (?:with|by) (?:its|their|the) leases?|if Foresail stops|in any mode"
+        r"|any controller removes",
+        re.IGNORECASE,
+    )
+    pages = [
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "deploy").rglob("*.yaml"),
+        *(ROOT / "policies" / "policy" / "shipped").glob("*.yaml"),
+    ]
+    found = [
+        f"{page.relative_to(ROOT)}: {match[0]}"
+        for page in pages
+        for match in promised.finditer(" ".join(page.read_text().split()))
+    ]
+    assert found == []
+    for name in ("runbook", "install", "levers", "controller", "when-things-fail", "metrics"):
+        assert "foresail controller --withdraw" in (ROOT / "docs" / f"{name}.md").read_text()

@@ -9,7 +9,7 @@ from kubernetes_asyncio.client import ApiClient, Configuration
 from fleet.cluster.karpenter import node_claim_of, node_pool_of
 from fleet.cluster.pods import pod_of
 from fleet.cluster.reading import Cluster
-from foresail.api.discovering import discover, made_objects
+from foresail.api.discovering import discover, made_elsewhere, made_objects
 from policies.levers.discovery import Discovery, described
 from scaler.errors import ForesailError
 from tests.fleet.api_server import ApiServer
@@ -171,3 +171,26 @@ async def test_without_the_list_nothing_is_known_to_be_ours(
     server.forbidden = {DEPLOYMENT.path.rpartition("/")[0]}
     with pytest.raises(ForesailError, match="grant list"):
         await made_objects(client, "foresail")
+
+
+async def test_what_keeps_nodes_from_another_namespace_is_found_by_our_label(
+    client: ApiClient, server: ApiServer
+) -> None:
+    labels = {"app.kubernetes.io/managed-by": "foresail", "foresail.io/pool": "h100"}
+    for name, of in ((BUFFER, "CapacityBuffer"), (DEPLOYMENT, "Deployment")):
+        here, there = (
+            {"metadata": {"name": f"{name.name}-{namespace}", "namespace": namespace,
+                          "labels": labels}}
+            for namespace in ("foresail", "gpu-system")
+        )  # fmt: skip
+        others = {"metadata": {"name": "web", "namespace": "shop", "labels": {}}}
+        path = name.path.replace("/namespaces/foresail", "").rpartition("/")[0]
+        server.serve(path, of, here, there, others)
+    found = await made_elsewhere(client, "foresail")
+    assert [str(one.address) for one in found] == [
+        "CapacityBuffer gpu-system/foresail-h100-gpu-system",
+        "Deployment gpu-system/foresail-h100-gpu-system",
+    ]
+    assert {one["labelSelector"] for one in server.asked} == {
+        "app.kubernetes.io/managed-by=foresail"
+    }

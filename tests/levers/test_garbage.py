@@ -6,6 +6,7 @@ from policies.levers.change import Address
 from policies.levers.discovery import Discovery
 from policies.levers.garbage import collect, ours_left, withdraw
 from policies.levers.objects import PRIORITY_CLASS, node_address
+from policies.policy.pool_policy import Lever
 from tests.levers.rounds import (
     BUFFER,
     DEPLOYMENT,
@@ -199,6 +200,23 @@ def test_taken_back_is_all_that_is_ours_whatever_its_lease() -> None:
         [],
     ]
     assert ours_left(store.objects()) == ()
+
+
+def test_taken_back_is_only_what_the_levers_wrote_that_are_named() -> None:
+    state = pool(empty("a"), busy("b"), demand_gpus=1.0)
+    store = world(state)
+    carry_out(store, acted(state, plan(held(empty("a")), orders=(order(1),)), store).changes)
+    nodes = frozenset({Lever.NODE_HOLD, Lever.NODE_RELEASE})
+    assert ours_left(store.objects(), nodes) == ("Node node-a",)
+    assert short(withdraw(store.objects(), NOW + 1, nodes)) == ["apply Node node-a"]
+    buffers = frozenset({Lever.CAPACITY_BUFFER})
+    assert set(ours_left(store.objects(), buffers)) == {str(BUFFER), str(TEMPLATE)}
+    assert short(withdraw(store.objects(), NOW + 1, buffers)) == [f"apply {BUFFER}"]
+    others = frozenset(Lever) - nodes - buffers
+    assert (withdraw(store.objects(), NOW + 1, others), ours_left(store.objects(), others)) == (
+        (),
+        (),
+    )
 
 
 def test_taken_back_a_buffer_that_nobody_answered_is_not_kept_for_another_try() -> None:

@@ -20,6 +20,7 @@ DELAYED: Final = (
 )
 """For helm: the hook's pod does not end by itself."""
 _JOB_SECONDS: Final = 120.0
+_COMPONENTS: Final = "app.kubernetes.io/component in (withdraw, withdraw-levers)"
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def withdrawn_for_real(bed: Bed) -> Iterator[None]:
 
 
 def _run(bed: Bed) -> None:
-    path = f"/api/v1/namespaces/{RELEASE}/pods?labelSelector=app.kubernetes.io/component=withdraw"
+    path = f"/api/v1/namespaces/{RELEASE}/pods?labelSelector={_COMPONENTS}"
 
     def running() -> list[str]:
         return [

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from bench._faults_row import Observe
-from fleet.annotations import DO_NOT_DISRUPT, PLACEHOLDER
+from fleet.annotations import DO_NOT_DISRUPT, KEPT_BECAUSE, KEPT_UNTIL, PLACEHOLDER
 from policies.levers.marks import MANAGED_BY, OURS, POOL, lease_marks
 from policies.levers.objects import PRIORITY_CLASS
 from tests.e2e import kubernetes
@@ -77,7 +77,7 @@ def test_certificates_outlive_an_upgrade_until_they_are_to_be_changed(
     renewed = []
     for more in (
         "certificates.rotation=2",
-        "certificates.rotation=2,certificates.renewBeforeDays=397",
+        "certificates.rotation=2,certificates.days=500,certificates.renewBeforeDays=398",
     ):
         installing("upgrade", RELEASE, str(CHART), *ON, "--set", more)
         renewed.append(files())
@@ -240,6 +240,21 @@ def test_rights_that_an_upgrade_takes_away_leave_nothing_behind(
     roles = chart_bed.kubectl("get", "clusterrole", "-o", "name")
     assert "foresail-controller-act" not in roles
     assert "foresail-withdraw" not in roles
+
+
+@pytest.mark.usefixtures("written")
+def test_a_lever_that_an_upgrade_takes_away_leaves_nothing_behind(
+    chart_bed: Bed, installing: Helm
+) -> None:
+    installing("install", RELEASE, str(CHART), *ON, *ACT)
+    off = ("--set", "controller.levers.placeholder=false")
+    with withdrawn_for_real(chart_bed):
+        installing("upgrade", RELEASE, str(CHART), *ON, *ACT, *off, "--timeout", "4m")
+    # What the other levers wrote is the controller's, whose rights stay.
+    assert set(costs(chart_bed)) == {
+        f"{NODE}: {key}" for key in (DO_NOT_DISRUPT, KEPT_BECAUSE, KEPT_UNTIL)
+    }
+    assert "foresail-withdraw" not in chart_bed.kubectl("get", "clusterrole", "-o", "name")
 
 
 @pytest.mark.usefixtures("written")

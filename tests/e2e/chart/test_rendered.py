@@ -323,6 +323,11 @@ def test_the_console_is_for_port_forward_alone_unless_a_token_is_named(helm: Hel
     assert console["ports"] == [{"port": "console", "protocol": "TCP"}]
     assert len(console["from"]) == 1
 
+    (service,) = [one for one in of_kind(helm.rendered(CONSOLE), "Service")
+                  if one["metadata"]["name"] == "foresail-controller"]  # fmt: skip
+    # The page's WebSocket has to come to the pod that made the page.
+    assert service["spec"]["sessionAffinity"] == "ClientIP"
+
     with pytest.raises(HelmError, match=r"controller\.console\.tokenSecret is missing"):
         helm.rendered(CONSOLE, "--set", "controller.console.tokenSecret=")
 
@@ -425,6 +430,27 @@ def test_a_lever_that_is_left_out_takes_its_rights_along(helm: Helm) -> None:
     assert not {one for one, _ in granted} & {"nodeclaims", "nodepools", "nodepools/scale"}
 
 
+def test_what_a_lever_wrote_that_is_left_out_is_taken_back(helm: Helm) -> None:
+    def job(*off: str) -> list[tuple[str, list[str]]]:
+        values = [f"controller.levers.{one}=false" for one in off]
+        made = helm.rendered(EVERYTHING, "--set", ",".join(["controller.mode=act", *values]))
+        return [
+            (one["metadata"]["annotations"]["helm.sh/hook"], pod["spec"]["containers"][0]["args"])
+            for one, pod in pods(made)
+            if one["kind"] == "Job"
+        ]
+
+    whole = ("post-delete", ["controller", "--withdraw"])
+    assert job() == [whole]
+    # The controller itself can still take back what both wrote.
+    assert job("nodeHold", "quietHours") == [whole]
+    named = ["--lever=nodeHold", "--lever=nodeRelease", "--lever=placeholder"]
+    assert job("placeholder", "nodeHold", "nodeRelease") == [
+        whole,
+        ("post-rollback", ["controller", "--withdraw", *named]),
+    ]
+
+
 def test_serve_has_no_token_of_the_api_server(helm: Helm) -> None:
     made = helm.rendered(SCALER)
     (account,) = of_kind(made, "ServiceAccount")
@@ -467,6 +493,17 @@ def test_who_has_pods_has_a_policy_of_both_directions(objects: tuple[Object, ...
         (policy,) = [one for one in policies if one["podSelector"] == maker["spec"]["selector"]]
         assert policy["policyTypes"] == ["Ingress", "Egress"], name_of(maker)
         assert policy["egress"], name_of(maker)
+
+
+@pytest.mark.parametrize("source", ["chart", "certManager"])
+def test_certificates_that_are_renewed_before_they_begin_are_refused(
+    helm: Helm, source: str
+) -> None:
+    short = f"certificates.source={source},certificates.days=30"
+    with pytest.raises(HelmError, match=r"renewBeforeDays \(60\) has to be less than .*\(30\)"):
+        helm.rendered(SCALER, "--set", short)
+    helm.rendered(SCALER, "--set", f"{short},certificates.renewBeforeDays=29")
+    helm.rendered(EXISTING, "--set", "certificates.days=30")
 
 
 def test_only_named_clients_may_ask(helm: Helm) -> None:
@@ -535,6 +572,19 @@ def test_the_alerts_are_those_of_the_file_and_their_links_follow_the_documentati
     (rule,) = of_kind(helm.rendered(EVERYTHING, "--set", docs), "PrometheusRule")
     links = [one["annotations"]["runbook_url"] for one in rule["spec"]["groups"][0]["rules"]]
     assert {one.partition("#")[0] for one in links} == {"https://docs.example/foresail/runbook.md"}
+
+
+def test_alerts_of_absence_are_of_what_the_release_runs(helm: Helm) -> None:
+    def absences(values: Path) -> set[str]:
+        (rule,) = of_kind(
+            helm.rendered(values, "--set", "monitoring.rules.enabled=true"), "PrometheusRule"
+        )
+        names = {one["alert"] for one in rule["spec"]["groups"][0]["rules"]}
+        return names & {"ForesailAbsent", "ForesailControllerAbsent"}
+
+    assert absences(EVERYTHING) == {"ForesailAbsent", "ForesailControllerAbsent"}
+    assert absences(SCALER) == {"ForesailAbsent"}
+    assert absences(OBSERVE) == {"ForesailControllerAbsent"}
 
 
 def test_a_monitor_keeps_the_namespace_of_a_workload(helm: Helm) -> None:

@@ -6,6 +6,7 @@ from bench._faults_row import Observe
 from fleet.cluster.kinds import Kind, record_of
 from fleet.cluster.reading import Cluster
 from foresail.client import Changed, Removed, Snapshot
+from foresail.console.fleet_html import nodes_html, summary_html
 from foresail.console.records import Level
 from foresail.controller.console_source import ControllerSource
 from foresail.controller.rounds import ClusterRound, ClusterRounds, PlannedReplicas
@@ -23,17 +24,22 @@ class Clock:
 
 
 def source_of(
-    made: ClusterRound | None = None, *, watches: bool = True, clock: Clock | None = None
+    made: ClusterRound | None = None,
+    *,
+    watches: bool = True,
+    clock: Clock | None = None,
+    trouble: str | None = "nodes: not listed yet",
+    wall: float = NOW,
 ) -> ControllerSource:
     steady = clock or Clock()
     return ControllerSource(
         cluster="test",
         last=lambda: made,
-        trouble=lambda: "nodes: not listed yet",
+        trouble=lambda: trouble,
         plans_trouble=lambda: None,
         watches=watches,
         steady=steady,
-        wall=lambda: NOW,
+        wall=lambda: wall,
     )
 
 
@@ -131,6 +137,62 @@ def test_nodes_have_reasons_with_dollars_that_add_up() -> None:
     (cluster,) = nodes.clusters
     assert (cluster.name, cluster.gpus, cluster.used, cluster.free) == ("test", 16.0, 3.0, 13.0)
     assert [(row.node, row.used) for row in nodes.rows] == [("a", "3/8"), ("b", "0/8")]
+
+
+@pytest.mark.parametrize(
+    ("passed", "trouble", "why"),
+    [
+        pytest.param(100.0, None, None, id="of the last minutes"),
+        pytest.param(3 * 3600, "pods: HTTP 403", "3h ago: pods: HTTP 403", id="unreadable"),
+        pytest.param(1200.0, None, "20m ago: no round was made since", id="no rounds"),
+    ],
+)
+def test_nodes_and_dollars_of_an_old_round_say_so(
+    passed: float, trouble: str | None, why: str | None
+) -> None:
+    source = source_of(round_of(two_nodes()), trouble=trouble, wall=NOW + passed)
+    source.take(Snapshot(plans=(plan("chat"), plan("other")), version="1"))
+    fleet = source.fleet()
+    drawn = (summary_html(fleet), nodes_html(fleet))
+    assert [why is not None and why in one for one in drawn] == [why is not None] * 2
+    assert ["dollars of " in one for one in drawn] == [why is not None] * 2
+    (chat,) = source.keys_of("llm", "chat")
+    page = source.workload(chat)
+    assert page is not None
+    assert [one for one in page.remarks if why and one.endswith(why)] == list(page.remarks)
+    assert bool(page.remarks) is (why is not None)
+    # The workload without pods on GPUs has no dollars that could be old.
+    (other,) = source.keys_of("llm", "other")
+    without = source.workload(other)
+    assert without is not None
+    assert without.remarks == ()
+
+
+def test_a_replica_of_several_pods_costs_what_they_cost_together() -> None:
+    def member(name: str, group: int, on: str) -> Json:
+        labels = {
+            "leaderworkerset.sigs.k8s.io/name": "big",
+            "leaderworkerset.sigs.k8s.io/group-index": str(group),
+        }
+        return pod(name, 4, on, **owned("StatefulSet", "big", labels))
+
+    objects = two_nodes()
+    objects[Kind.POD] = [
+        member("big-0", 0, "a"),
+        member("big-0-1", 0, "b"),
+        member("big-1", 1, "a"),
+        member("big-1-1", 1, "b"),
+    ]
+    target = {"scaleTargetRef": {"kind": "LeaderWorkerSet", "name": "big"}}
+    objects[Kind.SCALED_OBJECT] = [{**scaled("big", "big"), "spec": target}]
+    source = source_of(round_of(objects), trouble=None)
+    source.take(Snapshot(plans=(plan("big"),), version="1"))
+    (key,) = source.keys_of("llm", "big")
+    page = source.workload(key)
+    assert page is not None
+    assert page.row.usd_per_hour == pytest.approx(16 * 6.88)
+    # Two groups of two pods of four GPUs: the books count groups, as KEDA does.
+    assert page.usd_per_gpu_hour == pytest.approx(8 * 6.88)
 
 
 def test_a_page_is_found_by_name_and_knows_the_price_of_a_replica() -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from kubernetes_asyncio.client import ApiClient, Configuration
@@ -11,8 +13,12 @@ from kubernetes_asyncio.client import ApiClient, Configuration
 from fleet.cluster.follow.api import Patience
 from fleet.cluster.kinds import SOURCES, Kind
 from foresail.cli import main
+from foresail.commands.nodes import controller
 from foresail.controller import withdrawing
 from foresail.controller.options import ControllerOptions
+from policies.levers.marks import MANAGED_BY, OURS, POOL
+from policies.levers.objects import PRIORITY_CLASS
+from policies.policy.pool_policy import Lever
 from scaler.errors import ForesailError
 from tests.fleet.api_server import Write
 from tests.foresail.controller.writable_server import WritableServer
@@ -22,6 +28,7 @@ pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
 QUICK = Patience(page=60.0, silence=60.0, first_retry=0.01, longest_retry=0.02, absent=0.02)
 NODES = SOURCES[Kind.NODE].path
+BY_HAND = ControllerOptions(context="prod")
 HELD = {
     "karpenter.sh/do-not-disrupt": "true",
     "foresail.io/kept-because": "warm floor",
@@ -48,11 +55,13 @@ async def server() -> AsyncIterator[WritableServer]:
     await one.stop()
 
 
-async def withdrawn(server: WritableServer, **given: float) -> None:
+async def withdrawn(
+    server: WritableServer, options: ControllerOptions = BY_HAND, **given: float
+) -> None:
     settings = Configuration()
     settings.host = f"http://127.0.0.1:{server.port}"
     async with ApiClient(settings) as client:
-        await withdrawing.withdrawn(client, ControllerOptions(), QUICK, look_seconds=0.05, **given)
+        await withdrawing.withdrawn(client, options, QUICK, look_seconds=0.05, **given)
 
 
 async def test_a_hold_is_taken_off_and_then_it_ends(server: WritableServer) -> None:
@@ -92,7 +101,47 @@ async def test_what_stays_is_named(server: WritableServer) -> None:
     assert f"still there: Node {name}" in said
 
 
+async def test_objects_of_another_namespace_are_named_and_their_class_is_left(
+    server: WritableServer,
+) -> None:
+    server.serve(NODES, "Node", *two_nodes()[Kind.NODE])
+    labels = {MANAGED_BY: OURS, POOL: "h100"}
+    metadata = {"name": "foresail-h100", "namespace": "gpu-system", "labels": labels}
+    server.serve("/apis/apps/v1/deployments", "Deployment", {"metadata": metadata})
+    shared = {"metadata": {"name": PRIORITY_CLASS.name, "labels": labels, "uid": "u"}}
+    server.documents[PRIORITY_CLASS.path] = shared
+    with pytest.raises(ForesailError) as told:
+        await withdrawn(server, within_seconds=20.0)
+    assert str(told.value) == (
+        "taken back in the namespace foresail; others still have: Deployment "
+        "gpu-system/foresail-h100. Call `foresail controller --withdraw -n gpu-system`"
+    )
+    assert server.writes == []
+    # The chart's Job knows its namespace: labels that a tenant writes do not fail it.
+    await withdrawn(server, ControllerOptions())
+
+
+async def test_other_namespaces_that_may_not_be_read_stop_nothing(server: WritableServer) -> None:
+    server.serve(NODES, "Node", *two_nodes()[Kind.NODE])
+    server.forbidden = {"/apis/apps/v1/deployments"}
+    await withdrawn(server)
+
+
 def test_it_goes_with_no_round_of_its_own() -> None:
     result = CliRunner().invoke(main, ["controller", "--withdraw", "--once"])
     assert result.exit_code == 2
     assert "--withdraw goes with neither" in result.output
+
+
+def test_a_lever_is_one_of_the_policys_and_goes_with_it_alone() -> None:
+    result = CliRunner().invoke(main, ["controller", "--lever", "placeholder"])
+    assert (result.exit_code, "--lever goes with --withdraw alone" in result.output) == (2, True)
+    (option,) = (one for one in controller.params if one.name == "levers")
+    assert isinstance(option.type, click.Choice)
+    assert set(option.type.choices) == {one.value for one in Lever}
+
+
+async def test_of_a_lever_only_what_it_wrote_is_taken_back(server: WritableServer) -> None:
+    only = frozenset({Lever.PLACEHOLDER})
+    await withdrawn(server, replace(BY_HAND, withdrawn_levers=only))
+    assert server.writes == []

@@ -73,6 +73,19 @@
 - {apiGroups: [""], resources: [events], verbs: [list]}
 {{- end -}}
 
+{{/* Levers whose writes the rights above and below do not reach, as JSON. nodeHold and nodeRelease
+have one right, staticPool and quietHours too: while one of the two is on, the controller itself takes
+back what both wrote. */}}
+{{- define "foresail.leversWithoutRights" -}}
+{{- $off := list }}
+{{- if not (or .nodeHold .nodeRelease) }}{{ $off = concat $off (list "nodeHold" "nodeRelease") }}{{ end }}
+{{- if not (or .staticPool .quietHours) }}{{ $off = concat $off (list "staticPool" "quietHours") }}{{ end }}
+{{- if not .podDeletionCost }}{{ $off = append $off "podDeletionCost" }}{{ end }}
+{{- if not .capacityBuffer }}{{ $off = append $off "capacityBuffer" }}{{ end }}
+{{- if not .placeholder }}{{ $off = append $off "placeholder" }}{{ end }}
+{{- toJson $off }}
+{{- end -}}
+
 {{/* Objects of its own, in its own namespace. */}}
 {{- define "foresail.ownObjectRights" -}}
 - apiGroups: [autoscaling.x-k8s.io]
