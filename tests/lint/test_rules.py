@@ -14,6 +14,7 @@ from tests.lint.manifests import (
     CLEAN,
     DEPLOYMENT,
     DISRUPTION,
+    POLICY,
     SCALED,
     Manifest,
     edited,
@@ -123,6 +124,17 @@ def test_a_name_that_a_terminal_would_obey_is_escaped() -> None:
     assert said
     assert all(one.isprintable() for one in said)
     assert any("\\x1b[31mred" in one for one in said)
+
+
+def test_a_policys_workloads_may_be_of_a_kind_that_may_not_be_listed() -> None:
+    policy = edited(POLICY, {"spec workloads": {"namespaces": ["elsewhere"]}})
+
+    def rules(*refused: str) -> list[str]:
+        found = lint(policy, DEPLOYMENT, live=True, refused=frozenset(refused))
+        return [one.rule for one in found]
+
+    assert rules() == ["FS409"]
+    assert rules("apps/StatefulSet") == []
 
 
 def test_a_workload_is_known_by_its_kind_too() -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
-from policies.lint.pods import gpu_workloads
+from policies.lint.pods import SERVING_TYPES, gpu_workloads
 from policies.lint.priced_pools import PricedPool, priced_pools
 from policies.lint.rule import rule
 from policies.policy.documents import PolicyError, parts_read, policy_of
@@ -241,8 +241,10 @@ def rule_without_pool(of: Object, inputs: Inputs) -> Iterator[Fault]:
 )
 def no_workload(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """No node is ordered or held for demand then. Told where there are workloads with GPUs among
-    the inputs.
+    the inputs, and not of a cluster where some could not be listed.
     """
+    if inputs.context.live and not inputs.context.complete.issuperset(SERVING_TYPES):
+        return
     policy, workloads = inputs.once(parsed).get(of), inputs.once(gpu_workloads)
     if policy is None or policy.spec.workloads is None or not workloads:
         return
