@@ -127,6 +127,24 @@ CASES = (
         edited(POOL, {f"{BUDGET} schedule": "0 9 ? * *", f"{BUDGET} duration": "0.5h"}),
         edited(POOL, {f"{BUDGET} schedule": "0 9 ? * *", f"{BUDGET} duration": "8h30m"}),
     ),
+    *(
+        case(
+            "FS211",
+            "spec.disruption.budgets[0].schedule",
+            edited(POOL, {f"{BUDGET} schedule": unreadable, f"{BUDGET} duration": "8h"}),
+            edited(POOL, {f"{BUDGET} schedule": readable, f"{BUDGET} duration": "8h"}),
+            says=says,
+        )
+        for unreadable, readable, says in (
+            ("0 22 * * 5-7", "0 22 * * fri,sat,sun", "'5-7' is no day of the week: it takes 0 to"),
+            ("0 0 * * 7", "0 0 * * 0", "or sun to sat"),
+            ("0 0 L * *", "0 0 1,+15,, * *", "'L' is no day of the month"),
+            ("0 0 * * 5#2", "0 0 * * *-5", "'5#2' is no day of the week"),
+            ("0 0 * * 5L", "0 0 * * ?/2", "'5L' is no day of the week"),
+            ("0 22-6 * * *", "0 6-22/2 * JAN-mar *", "ranges from low to high"),
+            ("0 0 31 2 *", "0 0 31 2 mon", "no year has that day"),
+        )
+    ),
     case(
         "FS212",
         "spec.disruption.budgets[0].schedule",
