@@ -7,7 +7,7 @@ from typing import Final
 from fleet.documents import text
 from policies.lint.finding import Fault, Path, Severity
 from policies.lint.karpenter_schedules import never_begins, schedule_fault
-from policies.lint.nodepools import NODE_POOL, budgets_of
+from policies.lint.nodepools import NODE_POOL, budgets_of, is_static
 from policies.lint.objects import Inputs, Object
 from policies.lint.rule import rule
 
@@ -101,8 +101,10 @@ def _names_an_hour(schedule: str) -> bool:
 )
 def frozen(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """Then no empty node ever leaves, and no drifted one is replaced: every peak of demand is paid
-    until somebody deletes nodes by hand.
+    until somebody deletes nodes by hand. The size of a static pool does not ask budgets.
     """
+    if is_static(of):
+        return
     for index, budget in budgets_of(of):
         nodes = str(budget.get("nodes", "10%"))
         always = budget.get("schedule") is None

@@ -66,7 +66,12 @@ CASES = (
         edited(POOL, {"spec disruption consolidateAfter": "0s"}),
         edited(POOL, {"spec disruption consolidateAfter": "Never"}),
     ),
-    case("FS204", "spec.limits", edited(POOL, {"spec limits": GONE}), POOL),
+    case(
+        "FS204",
+        "spec.limits",
+        edited(POOL, {"spec limits": GONE}),
+        (POOL, edited(STATIC, {"spec limits": GONE})),
+    ),
     case("FS205", "spec.weight", edited(STATIC, {"spec weight": 5}), STATIC),
     case(
         "FS205",
@@ -155,7 +160,10 @@ CASES = (
         "FS213",
         "spec.disruption.budgets[0].nodes",
         edited(POOL, {f"{BUDGET} nodes": "0"}),
-        edited(POOL, {f"{BUDGET} nodes": "0", f"{BUDGET} reasons": ["Underutilized"]}),
+        (
+            edited(POOL, {f"{BUDGET} nodes": "0", f"{BUDGET} reasons": ["Underutilized"]}),
+            edited(STATIC, {f"{BUDGET} nodes": "0"}),
+        ),
     ),
     case(
         "FS214",
