@@ -116,6 +116,8 @@ FROM_ZERO = edited(
     },
 )
 """Scales to zero: the gateway's metrics outlive the last replica."""
+IDLE = edited(FROM_ZERO, {"spec minReplicaCount": 2, "spec idleReplicaCount": 0})
+"""Goes from any count to zero, and from zero to two."""
 PROMETHEUS: Manifest = edited(
     SCALED,
     {
@@ -382,7 +384,7 @@ TEMPLATE: Manifest = {
 REQUEST = "spec spec devices requests 0"
 SELECTOR = f"{REQUEST} exactly selectors 0 cel expression"
 CLEAN = (
-    SCALED, FROM_ZERO, PROMETHEUS, HPA, SCALED_JOB, AUTHENTICATION, SERVICE, DEPLOYMENT, POOL,
+    SCALED, FROM_ZERO, IDLE, PROMETHEUS, HPA, SCALED_JOB, AUTHENTICATION, SERVICE, DEPLOYMENT, POOL,
     STATIC, NODE_CLAIM, SCHEDULER, BUFFER, PRIORITY, DISRUPTION, TEMPLATE, CLAIMED, POLICY,
     VERTICAL, DESCHEDULER, MILVUS,
 )  # fmt: skip

@@ -12,6 +12,7 @@ from policies.lint.scaled import (
     SCALED_OBJECT,
     Trigger,
     bounds,
+    reaches_zero,
     target_has_gpus,
     triggers_of,
 )
@@ -143,14 +144,12 @@ def nothing_wakes(of: Object, inputs: Inputs) -> Iterator[Fault]:
     nothing wakes the workload.
     """
     every = list(triggers_of(of))
-    least, _ = bounds(of)
-    if least > 0 and of.spec.get("idleReplicaCount") != 0:
-        return
-    if every and all(_vanishes(one) for one in every):
+    if reaches_zero(of) and every and all(_vanishes(one) for one in every):
+        idle = bounds(of)[0] > 0
         yield Fault(
-            at=("spec", "minReplicaCount"),
+            at=("spec", "idleReplicaCount" if idle else "minReplicaCount"),
             why="every trigger reads the engine's own metrics, which end with its last replica",
-            do="set 1, or add a metric of the gateway",
+            do=f"{'leave it out' if idle else 'set 1'}, or add a metric of the gateway",
         )
 
 

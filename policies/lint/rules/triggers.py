@@ -10,8 +10,8 @@ from policies.lint.rule import rule
 from policies.lint.scaled import (
     SCALED_JOB,
     SCALED_OBJECT,
-    bounds,
     foresail_triggers,
+    to_zero,
     triggers_of,
 )
 
@@ -111,8 +111,8 @@ def poll_only(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """From 0 replicas a trigger of type `external` wakes the workload at the next poll; with
     `external-push` Foresail tells KEDA at once.
     """
-    for trigger in foresail_triggers(of):
-        if trigger.type == "external" and bounds(of)[0] == 0:
+    for trigger in to_zero(of):
+        if trigger.type == "external":
             why = "a wake from 0 waits for the next poll"
             yield Fault(at=(*trigger.at, "type"), why=why, do="use external-push")
 

@@ -5,6 +5,7 @@ from tests.lint.manifests import (
     AUTHENTICATION,
     FROM_ZERO,
     GONE,
+    IDLE,
     METADATA,
     PROMETHEUS,
     SCALED,
@@ -103,6 +104,19 @@ CASES = (
         says="minReplicaCount is 0",
     ),
     case(
+        "FS118",
+        "spec.triggers[0].metadata.minReplicas",
+        edited(IDLE, {f"{METADATA} minReplicas": "1"}),
+        (IDLE, edited(IDLE, {f"{METADATA} minReplicas": "2"})),
+        says='idleReplicaCount is 0, and KEDA does not send it; set minReplicas: "0"',
+    ),
+    case(
+        "FS119",
+        "spec.triggers[0].type",
+        edited(IDLE, {f"{TRIGGER} type": "external"}),
+        IDLE,
+    ),
+    case(
         "FS119",
         "spec.triggers[0].type",
         edited(FROM_ZERO, {f"{TRIGGER} type": "external"}),
@@ -150,6 +164,13 @@ CASES = (
             PROMETHEUS,
             {"spec minReplicaCount": 0, f"{METADATA} query": "sum(llm_d_epp_queue_size)"},
         ),
+    ),
+    case(
+        "FS123",
+        "spec.idleReplicaCount",
+        edited(PROMETHEUS, {"spec idleReplicaCount": 0}),
+        PROMETHEUS,
+        says="leave it out, or add a metric",
     ),
     case(
         "FS124",
