@@ -141,7 +141,14 @@ CASES = (
         f"{'.'.join(UP.split())}.policies",
         edited(SCALED, {f"{UP} policies": [{"type": "Pods", "value": 4, "periodSeconds": 60}]}),
         edited(SCALED, {f"{UP} policies": GONE}),
-        says="from 1 to 40 replicas takes 10m",
+        says="from 1 to 40 replicas takes 9m15s",
+    ),
+    case(
+        "FS149",
+        f"{'.'.join(UP.split())}.policies",
+        edited(SCALED, {f"{UP} policies": [{"type": "Pods", "value": 20, "periodSeconds": 300}]}),
+        edited(SCALED, {f"{UP} policies": [{"type": "Pods", "value": 40, "periodSeconds": 300}]}),
+        says="from 1 to 40 replicas takes 5m15s",
     ),
     case(
         # 1 → 4 → 8 → 16 → 32 → 40
