@@ -18,8 +18,11 @@ from policies.lint.scaled import (
 )
 
 _AVERAGED: Final = re.compile(r"\s*\(*\s*(avg|max|quantile|histogram_quantile)(?![a-z_])")
-_ENGINE_METRIC: Final = re.compile(r"\b(vllm|sglang|tgi|lmdeploy|nv_inference|trtllm)[:_]")
-_LLM_METRIC: Final = re.compile(r"\b(vllm:|sglang:|tgi_|llm_d_|inference_|nv_inference_|DCGM_FI_)")
+_ENGINE: Final = r"(ray_)?(vllm|sglang|tgi|lmdeploy|nv_inference|trtllm)([:_]|\[:_\])"
+"""Prometheus 2 writes `vllm_` where Prometheus 3 keeps vLLM's `vllm:`; some ask for both."""
+_ENGINE_METRIC: Final = re.compile(rf"\b{_ENGINE}")
+_LLM_METRIC: Final = re.compile(rf"\b({_ENGINE}|llm_d_|inference_|DCGM_FI_)")
+_LABEL_VALUE: Final = re.compile(r"(?!__name__)\b\w+\s*(=~|!~|!=|=)\s*(\"[^\"]*\"|'[^']*')")
 _IN_FLIGHT: Final = re.compile(r"\bllm_d_epp_inflight_(tokens|requests)\b")
 _LIVE_ENDPOINTS: Final = "llm_d_epp_per_endpoint_queue_size"
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -53,7 +56,7 @@ def averaged_metric(of: Object, inputs: Inputs) -> Iterator[Fault]:
         query = text(trigger.metadata, "query") or ""
         if trigger.type != "prometheus" or text(trigger.value, "metricType") == "Value":
             continue
-        if _AVERAGED.match(query) and _LLM_METRIC.search(query):
+        if _AVERAGED.match(query) and _reads(_LLM_METRIC, query):
             yield Fault(
                 at=(*trigger.at, "metadata", "query"),
                 why="a mean or maximum over pods, divided by the replicas once more",
@@ -125,7 +128,7 @@ def missing_is_zero(of: Object, inputs: Inputs) -> Iterator[Fault]:
         given = str(trigger.metadata.get("ignoreNullValues", "true")).lower()
         if trigger.type != "prometheus" or given == "false" or "or vector(" in query:
             continue
-        if gpus or _LLM_METRIC.search(query):
+        if gpus or _reads(_LLM_METRIC, query):
             why = "an empty answer counts as 0 and removes replicas"
             do = 'set "false", and a fallback'
             yield Fault(at=(*trigger.at, "metadata", "ignoreNullValues"), why=why, do=do)
@@ -180,4 +183,9 @@ def in_flight_of_gone_pods(of: Object, inputs: Inputs) -> Iterator[Fault]:
 
 def _vanishes(trigger: Trigger) -> bool:
     query = text(trigger.metadata, "query") or ""
-    return trigger.type == "prometheus" and bool(_ENGINE_METRIC.search(query))
+    return trigger.type == "prometheus" and _reads(_ENGINE_METRIC, query)
+
+
+def _reads(metric: re.Pattern[str], query: str) -> bool:
+    """Whether a query names such a metric, and not only a label's value like one."""
+    return metric.search(_LABEL_VALUE.sub("", query)) is not None

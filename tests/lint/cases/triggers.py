@@ -53,6 +53,19 @@ CASES = (
             },
         ),
     ),
+    *(
+        case(
+            "FS114",
+            "spec.triggers[0].metadata.query",
+            edited(PROMETHEUS, {f"{METADATA} query": query}),
+            edited(PROMETHEUS, {f"{METADATA} query": 'avg(requests{service="vllm_a"})'}),
+        )
+        for query in (
+            "avg(vllm_kv_cache_usage_perc)",
+            "avg(ray_vllm_kv_cache_usage_perc)",
+            'max({__name__=~"(ray_)?vllm[:_]kv_cache_usage_perc", pod != ""})',
+        )
+    ),
     case("FS115", "spec.triggers", TWO, SCALED),
     case(
         "FS116",
@@ -155,6 +168,36 @@ CASES = (
         edited(PROMETHEUS, {f"{METADATA} ignoreNullValues": GONE}),
         PROMETHEUS,
         says="is not set: an empty answer counts as 0",
+    ),
+    case(
+        "FS122",
+        "spec.triggers[0].metadata.ignoreNullValues",
+        edited(
+            PROMETHEUS,
+            {
+                f"{METADATA} ignoreNullValues": GONE,
+                f"{METADATA} query": "sum(vllm_num_requests_waiting)",
+            },
+        ),
+        edited(
+            PROMETHEUS,
+            {
+                f"{METADATA} ignoreNullValues": GONE,
+                f"{METADATA} query": "sum(requests{service='vllm_a'})",
+            },
+        ),
+    ),
+    case(
+        "FS123",
+        "spec.minReplicaCount",
+        edited(
+            PROMETHEUS,
+            {"spec minReplicaCount": 0, f"{METADATA} query": "sum(ray_vllm_num_requests_waiting)"},
+        ),
+        edited(
+            PROMETHEUS,
+            {"spec minReplicaCount": 0, f"{METADATA} query": 'sum(requests{to="vllm_a"})'},
+        ),
     ),
     case(
         "FS123",
