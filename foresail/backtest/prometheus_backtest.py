@@ -176,8 +176,8 @@ async def live_rule(context: str | None, kubeconfig: Path | None, pods: ServedPo
     Raises:
         ForesailError: the cluster cannot be read, or nothing in it scales these pods.
     """
-    objects, failed = await read_live(context, kubeconfig)
-    scalers = [one for one in scalers_in(objects) if pods.namespace in {None, one.namespace}]
+    live = await read_live(context, kubeconfig)
+    scalers = [one for one in scalers_in(live.objects) if pods.namespace in {None, one.namespace}]
     rules = []
     for scaler in scalers:
         target = scaler.spec.get("scaleTargetRef")
@@ -186,7 +186,7 @@ async def live_rule(context: str | None, kubeconfig: Path | None, pods: ServedPo
             rules.append((scaler.type == HPA, -len(name), scaler))
     if not rules:
         found = ", ".join(one.title for one in scalers) or "none"
-        missing = f" ({'; '.join(failed)})" if failed else ""
+        missing = f" ({'; '.join(live.failed)})" if live.failed else ""
         raise ForesailError(
             f"no ScaledObject or HPA scales the pods {listed(pods.names)}; found:"
             f" {found}{missing}. Name its YAML with --rule"

@@ -29,9 +29,10 @@ def agents(
 
     objects = cli_options.objects_of_files(files, context)
     if objects is None:
-        objects, failed = asyncio.run(read_live(context, kubeconfig, AGENT_PATHS))
-        if failed:
-            raise ForesailError(f"the graph would be wrong: {failed[0]}")
+        live = asyncio.run(read_live(context, kubeconfig, AGENT_PATHS))
+        if live.failed:
+            raise ForesailError(f"the graph would be wrong: {live.failed[0]}")
+        objects = live.objects
     graph = agent_graph(Inputs(objects=objects))
     if form in FORMS:
         print_document(camel(agents_command.payload(graph)), form)

@@ -54,16 +54,12 @@ async def lint(options: LintOptions) -> tuple[str, int]:
     Raises:
         ForesailError: the cluster cannot be read.
     """
-    context = Context(
-        live=options.live,
-        node_lead_seconds=options.node_lead_seconds,
-        engines={name: load(name).survives_zero for name in shipped()},
-        gateways=frozenset(gateways()),
-    )
+    complete: frozenset[str] = frozenset()
     if options.live:
         from foresail.lint.live import read_live  # noqa: PLC0415 - the client takes a second
 
-        objects, notes = await read_live(options.context, options.kubeconfig)
+        live = await read_live(options.context, options.kubeconfig)
+        objects, notes, complete = live.objects, live.failed, live.complete
         of_files, ignores, files, unreadable = [], Ignores(), 0, bool(notes)
     else:
         read = read_paths(options.paths)
@@ -72,6 +68,13 @@ async def lint(options: LintOptions) -> tuple[str, int]:
         ignores = Ignores(lines=read.ignored_lines)
         of_files = [one for one in of_files if not ignores.holds(one.rule, one.file, one.line)]
         unreadable = any(one.rule == NO_MANIFEST for one in of_files)
+    context = Context(
+        live=options.live,
+        complete=complete,
+        node_lead_seconds=options.node_lead_seconds,
+        engines={name: load(name).survives_zero for name in shipped()},
+        gateways=frozenset(gateways()),
+    )
     of_objects = findings(
         Inputs(objects=objects, context=context), ignores, disabled=options.disabled
     )

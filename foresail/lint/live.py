@@ -5,6 +5,7 @@ ConfigMaps and Secrets are not listed, so a scheduler's configuration is linted 
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,10 +90,21 @@ _SYSTEM: Final = "system-"
 """Prefix of Kubernetes' own priority classes."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveObjects:
+    """What a cluster has, as far as it may be listed."""
+
+    objects: list[Object]
+    failed: list[str]
+    """Each list that could not be read, and why."""
+    complete: frozenset[str]
+    """Types whose list was read, or that the cluster does not have."""
+
+
 async def read_live(
     context: str | None, kubeconfig: Path | None, paths: Mapping[str, tuple[str, str]] = _PATHS
-) -> tuple[list[Object], list[str]]:
-    """The objects of a cluster, by default the current one, and which kinds could not be read.
+) -> LiveObjects:
+    """The objects of a cluster, by default the current one.
 
     Args:
         context: of the cluster; None = the current one.
@@ -112,11 +124,24 @@ async def read_live(
                 return await _listed(client, path, paths[path], name)
 
         answers = await asyncio.gather(*(tried(path) for path in paths))
-    objects = [one for answer in answers if isinstance(answer, list) for one in answer]
-    failed = [str(one) for one in answers if isinstance(one, UnreadableError) and not one.absent]
+    failed = {
+        path: str(answer)
+        for path, answer in zip(paths, answers, strict=True)
+        if isinstance(answer, UnreadableError) and not answer.absent
+    }
     if len(failed) == len(paths):
-        raise ForesailError(f"nothing of {name} can be read: {failed[0]}")
-    return objects, failed
+        raise ForesailError(f"nothing of {name} can be read: {next(iter(failed.values()))}")
+    return LiveObjects(
+        objects=[one for answer in answers if isinstance(answer, list) for one in answer],
+        failed=list(failed.values()),
+        complete=frozenset(_type_of(*paths[path]) for path in paths if path not in failed),
+    )
+
+
+def _type_of(api: str, kind: str) -> str:
+    """As rules name it."""
+    group, slash, _ = api.rpartition("/")
+    return f"{group}/{kind}" if slash else kind
 
 
 async def read_cron_jobs(context: str | None, kubeconfig: Path | None) -> list[Object]:

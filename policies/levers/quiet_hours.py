@@ -154,8 +154,10 @@ def _shown(round_: PoolRound, why: str) -> tuple[Step, ...]:
     """The budgets for the operator's Git, a step each."""
     steps: tuple[Step, ...] = ()
     for one in round_.policy.quiet_budgets:
-        times = {"schedule": one.schedule, "duration": one.duration}
-        budget = json.dumps({"nodes": "0", "reasons": list(REASONS), **times})
-        text = f"not written, because {why}; to be added to spec.disruption.budgets: {budget}"
+        text = f"not written, because {why}"
+        if one.schedule is not None:
+            times = {"schedule": one.schedule, "duration": one.duration}
+            budget = json.dumps({"nodes": "0", "reasons": list(REASONS), **times})
+            text += f"; to be added to spec.disruption.budgets: {budget}"
         steps += said(LEVER, "; ".join((text, *one.notes)))
     return steps

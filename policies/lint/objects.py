@@ -74,7 +74,9 @@ class Context:
     """What is known besides the objects."""
 
     live: bool = False
-    """The objects are all that a cluster has of their kinds, with the API server's defaults."""
+    """The objects are a cluster's, with the API server's defaults."""
+    complete: frozenset[str] = frozenset()
+    """Types of which the objects are all that the cluster has."""
     node_lead_seconds: float | None = None
     """From the order of a node to GPUs that pods can have, as the operator states it."""
     engines: Mapping[str, bool] = field(default_factory=dict)

@@ -19,6 +19,8 @@ PAUSED_SCALE_IN: Final = "autoscaling.keda.sh/paused-scale-in"
 _HPA_CONFIG: Final = ("spec", "advanced", "horizontalPodAutoscalerConfig")
 MIN_DEFAULT: Final = 0
 MAX_DEFAULT: Final = 100
+BESIDE_METADATA: Final = ("metricType", "useCachedMetrics", "name", "authenticationRef")
+"""Fields of a trigger that KEDA reads beside its metadata."""
 _OUR_KEYS_MIN: Final = 2
 """Keys besides `model` that make metadata ours where neither name nor address says so."""
 
@@ -77,9 +79,28 @@ def foresail_triggers(of: Object) -> list[Trigger]:
 
 def advised_by_poll(of: Object) -> list[Trigger]:
     """The only trigger, where KEDA may take Foresail's mode advise for idle and go to 0."""
-    if len(list(triggers_of(of))) != 1 or bounds(of)[0] != 0:
+    if len(list(triggers_of(of))) != 1:
         return []
-    return [one for one in foresail_triggers(of) if one.mode == "advise" and one.type == "external"]
+    return [one for one in to_zero(of) if one.mode == "advise" and one.type == "external"]
+
+
+def reaches_zero(of: Object) -> bool:
+    """Whether KEDA may stop a ScaledObject's last replica: at once, from any count."""
+    return 0 in {bounds(of)[0], number(of, "idleReplicaCount", 1)}
+
+
+def to_zero(of: Object) -> list[Trigger]:
+    """Foresail's triggers with which KEDA may go to zero.
+
+    With idleReplicaCount that is a choice of the trigger too: above minReplicas 0 it is always
+    active.
+    """
+    least, idle = bounds(of)[0], reaches_zero(of)
+    return [
+        one
+        for one in foresail_triggers(of)
+        if least == 0 or (idle and str(one.metadata.get("minReplicas")).strip() == "0")
+    ]
 
 
 def number(of: Object, name: str, default: int) -> int:

@@ -8,21 +8,39 @@ from policies.lint.objects import Inputs, Object
 from policies.lint.pods import POD_TYPES, pods_in
 
 _WORKLOADS_MAX: Final = 100
-"""Of one label that a selector is compared with."""
+"""Of one label, or of one scope, that a selector is compared with."""
+_GIVEN_LATER: Final = (
+    "pod-template-hash",
+    "controller-revision-hash",
+    "statefulset.kubernetes.io/",
+    "apps.kubernetes.io/",
+    "leaderworkerset.sigs.k8s.io/",
+)
+"""Labels that controllers add to pods: a template does not tell that a pod has none."""
 
 
 def selected(scope: str, selector: Json, inputs: Inputs) -> list[Object]:
-    """The workloads of a scope that a label selector means; one without labels means none."""
-    for key, value in part(selector, "matchLabels").items():
+    """The workloads of a scope that a label selector means; an empty one means all."""
+    labels = part(selector, "matchLabels")
+    if not labels:
+        having = inputs.once(workloads_by_scope).get(scope, ())
+    else:
+        key, value = next(iter(labels.items()))
         if not isinstance(value, str):
             return []
         having = inputs.once(workloads_by_label).get((scope, key, value), ())
-        return [
-            one
-            for one in having[:_WORKLOADS_MAX]
-            if any(selects(selector, pod.labels) for pod in pods_in(one))
-        ]
-    return []
+    return [
+        one
+        for one in having[:_WORKLOADS_MAX]
+        if any(selects(selector, pod.labels) for pod in pods_in(one))
+    ]
+
+
+def workloads_by_scope(inputs: Inputs) -> Mapping[str, list[Object]]:
+    found: dict[str, list[Object]] = {}
+    for one in inputs.of(*POD_TYPES):
+        found.setdefault(one.scope, []).append(one)
+    return found
 
 
 def workloads_by_label(inputs: Inputs) -> Mapping[tuple[str, str, object], list[Object]]:
@@ -54,10 +72,10 @@ def _meets(expression: Json, labels: Mapping[str, object]) -> bool:
         case "In":
             return key in labels and among
         case "NotIn":
-            return not among
+            return not among and not key.startswith(_GIVEN_LATER)
         case "Exists":
             return key in labels
         case "DoesNotExist":
-            return key not in labels
+            return key not in labels and not key.startswith(_GIVEN_LATER)
         case _:
             return False

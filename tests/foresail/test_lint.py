@@ -430,6 +430,38 @@ async def test_a_kind_that_may_not_be_listed_is_a_note_and_status_one(
 
 
 @pytest.mark.looptime(False)
+async def test_what_may_not_be_listed_is_not_said_to_be_missing(
+    server: ApiServer, kubeconfig: Path
+) -> None:
+    authentications = "/apis/keda.sh/v1alpha1/triggerauthentications"
+    deployments = "/apis/apps/v1/deployments"
+    of_replica_set = edited(
+        SCALED,
+        {
+            "metadata name": "b",
+            "spec scaleTargetRef": {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "b"},
+            "spec triggers 0 authenticationRef": {"name": "foresail"},
+        },
+    )
+    server.serve("/apis/keda.sh/v1alpha1/scaledobjects", "ScaledObject", SCALED, of_replica_set)
+    server.serve("/apis/keda.sh/v1alpha1/clustertriggerauthentications", "X", AUTHENTICATION)
+
+    async def told(*forbidden: str) -> list[tuple[str, str]]:
+        server.forbidden = set(forbidden)
+        report, _ = await live(kubeconfig)
+        rules = {"FS105", "FS135"}
+        return sorted(
+            (one["rule"], one["subject"]) for one in report["findings"] if one["rule"] in rules
+        )
+
+    no_deployment = ("FS105", "ScaledObject llm/qwen3-32b")
+    no_authentication = ("FS135", "ScaledObject llm/b")
+    assert await told() == [no_deployment, no_authentication]
+    assert await told(authentications) == [no_deployment]
+    assert await told(authentications, deployments) == []
+
+
+@pytest.mark.looptime(False)
 async def test_a_cluster_without_any_of_the_kinds_is_in_order(
     server: ApiServer, kubeconfig: Path
 ) -> None:

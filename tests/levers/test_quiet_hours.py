@@ -34,6 +34,14 @@ def test_by_default_the_budget_is_shown() -> None:
     )
 
 
+def test_hours_that_no_budget_can_say_are_named() -> None:
+    unsaid = QuietBudget(schedule=None, duration="2h", notes=("no words for it",))
+    policy = replace(QUIET, quiet_budgets=(unsaid,))
+    assert words(acted(STATE, plan(), world(STATE), policy=policy)) == (
+        "quiet hours: not written, because the policy does not opt in; no words for it"
+    )
+
+
 def test_where_a_policy_opts_in_one_entry_is_added_at_the_end() -> None:
     store = world(STATE)
     (change,) = acted(STATE, plan(), store, policy=OPTED_IN).changes

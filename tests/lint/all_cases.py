@@ -2,6 +2,7 @@
 
 from tests.lint.cases import (
     capacity_policies,
+    disruption,
     following,
     neighbours,
     node_pools,
@@ -21,5 +22,6 @@ CASES = (
     *schedulers.CASES,
     *capacity_policies.CASES,
     *pods.CASES,
+    *disruption.CASES,
     *training.CASES,
 )

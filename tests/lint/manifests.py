@@ -6,11 +6,16 @@ from typing import Any
 
 from policies.lint.finding import Finding
 from policies.lint.objects import Context, Inputs, objects_of
+from policies.lint.pods import SERVING_TYPES
 from policies.lint.run import Ignores, findings
 
 Manifest = dict[str, Any]
 GONE = object()
 """In place of a value: the key is left out."""
+LISTED = frozenset(
+    {*SERVING_TYPES, "keda.sh/TriggerAuthentication", "keda.sh/ClusterTriggerAuthentication"}
+)
+"""Types of a live cluster whose absence rules tell."""
 ENGINES = {"vllm": False, "llm-d": True}
 
 
@@ -32,10 +37,18 @@ def edited(manifest: Manifest, changes: Mapping[str, object]) -> Manifest:
 
 
 def lint(
-    *manifests: Manifest, live: bool = False, node_lead_seconds: float | None = None
+    *manifests: Manifest,
+    live: bool = False,
+    refused: frozenset[str] = frozenset(),
+    node_lead_seconds: float | None = None,
 ) -> list[Finding]:
     objects = [one for manifest in manifests for one in objects_of(manifest, "test.yaml")]
-    context = Context(live=live, node_lead_seconds=node_lead_seconds, engines=ENGINES)
+    context = Context(
+        live=live,
+        complete=LISTED - refused if live else frozenset(),
+        node_lead_seconds=node_lead_seconds,
+        engines=ENGINES,
+    )
     return list(findings(Inputs(objects=objects, context=context), Ignores()))
 
 
@@ -103,6 +116,8 @@ FROM_ZERO = edited(
     },
 )
 """Scales to zero: the gateway's metrics outlive the last replica."""
+IDLE = edited(FROM_ZERO, {"spec minReplicaCount": 2, "spec idleReplicaCount": 0})
+"""Goes from any count to zero, and from zero to two."""
 PROMETHEUS: Manifest = edited(
     SCALED,
     {
@@ -369,7 +384,7 @@ TEMPLATE: Manifest = {
 REQUEST = "spec spec devices requests 0"
 SELECTOR = f"{REQUEST} exactly selectors 0 cel expression"
 CLEAN = (
-    SCALED, FROM_ZERO, PROMETHEUS, HPA, SCALED_JOB, AUTHENTICATION, SERVICE, DEPLOYMENT, POOL,
+    SCALED, FROM_ZERO, IDLE, PROMETHEUS, HPA, SCALED_JOB, AUTHENTICATION, SERVICE, DEPLOYMENT, POOL,
     STATIC, NODE_CLAIM, SCHEDULER, BUFFER, PRIORITY, DISRUPTION, TEMPLATE, CLAIMED, POLICY,
     VERTICAL, DESCHEDULER, MILVUS,
 )  # fmt: skip

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from policies.lint.karpenter_schedules import schedule_fault
 from policies.policy.quiet_budgets import quiet_budget
 from policies.policy.schedule import QuietHours
 
@@ -73,3 +74,32 @@ def test_hours_of_any_zone_in_utc(
 ) -> None:
     found = quiet_budget(QuietHours.model_validate(hours), zone, now)
     assert (found.schedule, found.duration, found.notes) == (schedule, duration, notes)
+
+
+@pytest.mark.parametrize(
+    ("cron", "schedule"),
+    [
+        ("0 22 * * 5-7", "0 22 * * 0,5,6"),
+        ("0 22 * * 7", "0 22 * * 0"),
+        ("0 22 * * fri/2", "0 22 * * 0,5"),
+        ("0 22 1 * sun-sat", "0 22 * * *"),
+        ("0 22 1-31 * */2", "0 22 * * */2"),
+        ("0 22 1,15 * MON", "0 22 1,15 * MON"),
+        ("*/15 0-6 * jan-mar 1-5", "*/15 0-6 * jan-mar 1-5"),
+    ],
+)
+def test_a_cron_expression_is_written_as_karpenter_reads_it(cron: str, schedule: str) -> None:
+    hours = QuietHours.model_validate({"cron": cron, "lasts": "8h"})
+    found = quiet_budget(hours, "UTC", WINTER)
+    assert (found.schedule, found.notes) == (schedule, ())
+    assert schedule_fault(found.schedule) is None
+
+
+@pytest.mark.parametrize(
+    "cron", ["0 22 L * *", "0 22 LW * *", "0 22 * * 5#2", "0 22 * * 5L,1/3", "0 22 */2 * mon"]
+)
+def test_hours_that_karpenter_has_no_words_for_are_not_written(cron: str) -> None:
+    hours = QuietHours.model_validate({"cron": cron, "lasts": "8h"})
+    found = quiet_budget(hours, "Europe/Berlin", WINTER)
+    assert found.schedule is None
+    assert found.notes == (f"Karpenter has no words for {cron!r}: write other hours",)

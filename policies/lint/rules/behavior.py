@@ -1,7 +1,6 @@
 """How fast and how exactly the HPA follows: windows, policies, tolerance."""
 
 from collections.abc import Iterator
-from math import ceil
 from typing import Final
 
 from fleet.documents import Json, text
@@ -15,6 +14,7 @@ from policies.lint.scaled import (
     bounds,
     foresail_triggers,
     is_given,
+    made_by_keda,
     policies_of,
 )
 from scaler.durations import format_duration
@@ -28,7 +28,7 @@ _TOLERATED_FROM: Final = 10
 _CLIMB_SECONDS_MAX: Final = 60.0
 _SYNC: Final = 15
 _DEFAULT_UP: Final = ({"type": "Percent", "value": 100}, {"type": "Pods", "value": 4})
-_STEPS_MAX: Final = 2000
+_LOOKS_MAX: Final = 2000
 
 
 @rule(
@@ -98,28 +98,26 @@ def climb_seconds(rules: Json | None, least: int, most: int) -> float | None:
     """How long an HPA with these rules needs from the least to the most; None = it never gets
     there.
 
-    Each policy allows its share of what ran a period ago; the HPA looks every 15 s. Without any
-    behavior (None) it goes to twice as many or to 4, with one that has no policies it adds as many
-    or 4.
+    Each policy allows its share of what ran a period ago on top of that, all of it in one look; the
+    HPA looks every 15 s. Without any behavior (None) it goes to twice as many or to 4, with one
+    that has no policies it adds as many or 4.
     """
     if rules is None:
         return _SYNC * _syncs_without_behavior(least, most)
     if text(rules, "selectPolicy") == "Disabled":
         return None if most > least else 0.0
     policies = [one for _, one in policies_of(rules)] or list(_DEFAULT_UP)
-    slowest = text(rules, "selectPolicy") == "Min"
-    seconds, now = 0.0, least
-    for _ in range(_STEPS_MAX):
-        if now >= most:
-            return seconds
-        steps = [(_step(one, now), _period(one)) for one in policies]
-        pick = min if slowest else max
-        step, period = pick(steps, key=lambda one: one[0] / one[1])
-        if step <= 0:
+    pick = min if text(rules, "selectPolicy") == "Min" else max
+    counts = [least]
+    """After each look."""
+    while counts[-1] < most and len(counts) < _LOOKS_MAX:
+        if pick(_allowed(one, counts[-1]) for one in policies) <= counts[-1]:
             return None
-        now += step
-        seconds += period
-    return seconds
+        now = len(counts) * _SYNC
+        begins = (counts[max(0, (now - _period(one)) // _SYNC)] for one in policies)
+        limit = pick(_allowed(one, begin) for one, begin in zip(policies, begins, strict=True))
+        counts.append(max(counts[-1], limit))
+    return _SYNC * (len(counts) - 1)
 
 
 def _syncs_without_behavior(least: int, most: int) -> int:
@@ -130,15 +128,17 @@ def _syncs_without_behavior(least: int, most: int) -> int:
     return syncs
 
 
-def _step(policy: Json, now: int) -> int:
+def _allowed(policy: Json, begin: int) -> int:
+    """The most replicas at the end of a period that began with so many."""
     value = policy.get("value")
     value = value if isinstance(value, int) and not isinstance(value, bool) else 0
-    return ceil(now * value / 100) if text(policy, "type") == "Percent" else value
+    more = -(-begin * value // 100) if text(policy, "type") == "Percent" else value
+    return begin + more
 
 
 def _period(policy: Json) -> int:
     period = policy.get("periodSeconds", _SYNC)
-    return max(_SYNC, period) if isinstance(period, int) else _SYNC
+    return max(1, period) if isinstance(period, int) else _SYNC
 
 
 @rule(
@@ -151,6 +151,8 @@ def _period(policy: Json) -> int:
 )
 def growth_disabled(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """`Disabled` stops the HPA in that direction: the workload never gets a replica more."""
+    if made_by_keda(of):
+        return  # FS110 tells of the pause that KEDA writes into its HPA
     at, rules = behavior(of, "scaleUp")
     if text(rules, "selectPolicy") == "Disabled":
         why = "the HPA never adds a replica"
@@ -190,6 +192,8 @@ def tolerance_in_policy(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """The field belongs to scaleUp and scaleDown. In an entry of `policies`, where a page of KEDA's
     documentation has it, it is dropped in silence.
     """
+    if made_by_keda(of):
+        return
     for direction in ("scaleUp", "scaleDown"):
         at, rules = behavior(of, direction)
         for index, one in policies_of(rules):
@@ -229,6 +233,8 @@ def tolerance_unquoted(of: Object, inputs: Inputs) -> Iterator[Fault]:
 )
 def out_of_range(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """KEDA makes the HPA of it; the API server refuses the HPA, and the ScaledObject has none."""
+    if made_by_keda(of):
+        return
     for direction in ("scaleUp", "scaleDown"):
         at, rules = behavior(of, direction)
         window = rules.get("stabilizationWindowSeconds")

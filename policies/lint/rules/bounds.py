@@ -33,6 +33,8 @@ _ALIKE: Final = 0.85
 """Of two names, one of which is a slip: `qwen-32b` and `qwen3-32b`."""
 _NAMES_MAX: Final = 200
 """That a missing name is compared with."""
+_FALSE: Final = frozenset({"0", "f", "F", "false", "False", "FALSE"})
+"""As Go reads it; KEDA takes everything else for true."""
 _TRANSFER: Final = "scaledobject.keda.sh/transfer-hpa-ownership"
 
 
@@ -137,7 +139,7 @@ def target_missing(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """A ScaledObject scales only within its own namespace, and is not Ready without its target.
 
     Of files it is only told where they hold another workload of that kind and namespace with a
-    name that is near; of a live cluster always.
+    name that is near; of a live cluster wherever workloads of that kind could be listed.
     """
     kind, scope, name = target(of)
     if not name or kind not in POD_TYPES or inputs.find(kind, scope, name):
@@ -147,9 +149,10 @@ def target_missing(of: Object, inputs: Inputs) -> Iterator[Fault]:
     if near is not None and SequenceMatcher(None, near, name).ratio() < _ALIKE:
         near = None
     scaled = inputs.once(scalers_by_target)
-    if inputs.context.live or (near is not None and (kind, scope, near) not in scaled):
+    complete = kind in inputs.context.complete
+    if complete or (near is not None and (kind, scope, near) not in scaled):
         hint = f"did you mean {near!r}?" if near else "correct the name, or create it"
-        where = f"namespace {scope}" if inputs.context.live else "these files"
+        where = f"namespace {scope}" if complete else "these files"
         why = f"there is no such {kind.rpartition('/')[2]} in {where}"
         yield Fault(at=_TARGET, why=why, do=hint)
 
@@ -255,7 +258,7 @@ def paused(of: Object, inputs: Inputs) -> Iterator[Fault]:
         value = of.annotations.get(key)
         if key == PAUSED_SCALE_IN and advised_by_poll(of):
             continue
-        if value is not None and str(value).lower() != "false":
+        if value is not None and (name == "paused-replicas" or str(value) not in _FALSE):
             yield Fault(
                 at=("metadata", "annotations", key),
                 why="KEDA does not scale in this direction"

@@ -2,25 +2,18 @@
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Final
-
-from cronsim import CronSim, CronSimError
 
 from fleet.documents import text
 from policies.lint.finding import Fault, Path, Severity
-from policies.lint.nodepools import NODE_POOL, budgets_of
+from policies.lint.karpenter_schedules import never_begins, schedule_fault
+from policies.lint.nodepools import NODE_POOL, budgets_of, is_static
 from policies.lint.objects import Inputs, Object
 from policies.lint.rule import rule
 
 _DURATION: Final = re.compile(r"([0-9]{1,6}[hm]|[0-9]{1,6}h[0-9]{1,6}m)(0s)?")
 _NODES: Final = re.compile(r"[0-9]{1,9}|(100|[0-9]{1,2})%")
 _REASONS: Final = ("Underutilized", "Empty", "Drifted")
-_ALIASES: Final = frozenset(
-    {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
-)
-_ANY_DAY: Final = datetime(2026, 1, 1)  # noqa: DTZ001 - of no zone: only whether it can be read
-_SCHEDULE_MAX: Final = 128
 _BUDGETS_MAX: Final = 50
 _SOURCE: Final = "Karpenter, disruption: NodePool disruption budgets"
 
@@ -30,7 +23,8 @@ _SOURCE: Final = "Karpenter, disruption: NodePool disruption budgets"
     Severity.ERROR,
     on=NODE_POOL,
     what="a budget that Karpenter cannot read",
-    fix="nodes: a number or a percentage; schedule: five cron fields, with a duration",
+    fix="nodes: a number or a percentage; schedule: five cron fields, days of the week from 0 to 6 "
+    "or by name, with a duration",
     source=f"{_SOURCE}; nodepool.go (GetAllowedDisruptionsByReason)",
 )
 def malformed_budget(of: Object, inputs: Inputs) -> Iterator[Fault]:
@@ -57,27 +51,17 @@ def _of_schedule(at: Path, schedule: object, duration: object) -> Iterator[Fault
         missing = "duration" if duration is None else "schedule"
         why = "schedule and duration go together, and the API server refuses one alone"
         yield Fault(at=(*at, missing), why=why, do=f"give a {missing} too, or neither")
-    if schedule is not None and not _is_cron(schedule):
-        why = "not five cron fields: Karpenter allows no disruption at all"
+    unread = None if schedule is None else schedule_fault(schedule)
+    if unread is not None:
+        why = f"{unread}; Karpenter then allows no disruption at all"
         yield Fault(at=(*at, "schedule"), why=why, do='write it as "0 9 * * mon-fri", in UTC')
+    elif isinstance(schedule, str) and never_begins(schedule):
+        why = "no year has that day, and Karpenter takes the budget for active at all times"
+        yield Fault(at=(*at, "schedule"), why=why, do="name a day that there is")
     readable = isinstance(duration, str) and bool(_DURATION.fullmatch(duration))
     if duration is not None and not readable:
         why = "not a duration in hours and minutes, as Karpenter takes it"
         yield Fault(at=(*at, "duration"), why=why, do="write it as 8h or 8h30m")
-
-
-def _is_cron(schedule: object) -> bool:
-    if not isinstance(schedule, str) or len(schedule) > _SCHEDULE_MAX:
-        return False
-    if schedule in _ALIASES:
-        return True
-    if len(schedule.split()) != 5:  # noqa: PLR2004 - minute, hour, day, month, weekday
-        return False
-    try:
-        CronSim(schedule.replace("?", "*"), _ANY_DAY)
-    except CronSimError:
-        return False
-    return True
 
 
 @rule(
@@ -94,7 +78,9 @@ def schedule_in_utc(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """
     for index, budget in budgets_of(of):
         schedule = text(budget, "schedule")
-        if schedule is not None and _is_cron(schedule) and _names_an_hour(schedule):
+        if schedule is None or schedule_fault(schedule) is not None:
+            continue
+        if _names_an_hour(schedule):
             why = "Karpenter reads it in UTC, without daylight saving time"
             do = "check that the hours are UTC, and widen the window by one hour"
             yield Fault(at=("spec", "disruption", "budgets", index, "schedule"), why=why, do=do)
@@ -115,8 +101,10 @@ def _names_an_hour(schedule: str) -> bool:
 )
 def frozen(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """Then no empty node ever leaves, and no drifted one is replaced: every peak of demand is paid
-    until somebody deletes nodes by hand.
+    until somebody deletes nodes by hand. The size of a static pool does not ask budgets.
     """
+    if is_static(of):
+        return
     for index, budget in budgets_of(of):
         nodes = str(budget.get("nodes", "10%"))
         always = budget.get("schedule") is None

@@ -1,20 +1,21 @@
 """PodDisruptionBudgets of workloads whose nodes shall be able to leave."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from fleet.documents import part, text
+from fleet.documents import Json, is_object, listed, part, text
 from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
-from policies.lint.pods import gpu_workloads
+from policies.lint.pods import SERVING_TYPES, gpu_workloads, pods_in
 from policies.lint.rule import rule
 from policies.lint.scaled import bounds, scaler_of
-from policies.lint.selected import selected
+from policies.lint.selected import selected, selects
 
 _PERCENT: Final = re.compile(r"([1-9][0-9]?)%")
 """Of minAvailable; 100% never allows one, whatever it covers."""
 PDB: Final = "policy/PodDisruptionBudget"
+_GROUPED: Final = "leaderworkerset.x-k8s.io/LeaderWorkerSet"
 
 
 @rule(
@@ -37,14 +38,13 @@ def never_allows(of: Object, inputs: Inputs) -> Iterator[Fault]:
         ):
             why = "no node with such a pod can ever be drained"
             yield Fault(at=at, why=why, do="set maxUnavailable: 1")
-    given = of.spec.get("minAvailable")
-    for workload in _covered(of, inputs):
-        replicas = _most_replicas(workload, inputs)
-        least = None if replicas is None else _kept(given, replicas)
-        if replicas is not None and least is not None and 0 < replicas <= least:
-            why = f"{workload.title} has {replicas} replicas at the most, so none may ever go"
-            yield Fault(at=("spec", "minAvailable"), why=why, do="set maxUnavailable: 1 instead")
-            return
+    covered = _covered(of, inputs)
+    pods = _most_pods(of, covered, inputs)
+    least = None if pods is None else _kept(of.spec.get("minAvailable"), pods)
+    if pods is not None and least is not None and 0 < pods <= least:
+        whose = f"{covered[0].title} has" if len(covered) == 1 else "its workloads have"
+        why = f"{whose} {pods} pods at the most, so none may ever go"
+        yield Fault(at=("spec", "minAvailable"), why=why, do="set maxUnavailable: 1 instead")
 
 
 @rule(
@@ -60,7 +60,7 @@ def two_budgets(of: Object, inputs: Inputs) -> Iterator[Fault]:
     budgets = inputs.once(budgets_by_workload)
     for workload in _covered(of, inputs):
         other = next((one for one in budgets[workload] if one.name != of.name), None)
-        if other is not None:
+        if other is not None and _share_a_pod(of, other, workload):
             why = f"{other.title} covers {workload.title} too, and evictions fail"
             yield Fault(at=("spec", "selector"), why=why, do="keep one of the two")
             return
@@ -97,7 +97,13 @@ def evicts_loading(of: Object, inputs: Inputs) -> Iterator[Fault]:
 
 
 def covered_by_budget(inputs: Inputs) -> Mapping[Object, list[Object]]:
-    return {one: selected(one.scope, part(one.spec, "selector"), inputs) for one in inputs.of(PDB)}
+    found: dict[Object, list[Object]] = {}
+    for one in inputs.of(PDB):
+        selector = one.spec.get("selector")
+        # Without a selector it covers nothing, in v1 with an empty one every pod.
+        covers = is_object(selector) and (bool(selector) or one.version == "v1")
+        found[one] = selected(one.scope, part(one.spec, "selector"), inputs) if covers else []
+    return found
 
 
 def _covered(of: Object, inputs: Inputs) -> list[Object]:
@@ -112,11 +118,43 @@ def _kept(given: object, replicas: int) -> int | None:
     return None if found is None else -(-int(found[1]) * replicas // 100)
 
 
+def _share_a_pod(one: Object, other: Object, workload: Object) -> bool:
+    """Whether one pod is in both, and not a group's leader in one and its workers in the other."""
+    selectors = [part(budget.spec, "selector") for budget in (one, other)]
+    return any(all(selects(each, pod.labels) for each in selectors) for pod in pods_in(workload))
+
+
+def _most_pods(of: Object, covered: Sequence[Object], inputs: Inputs) -> int | None:
+    """The most pods that a budget may cover; None = unknown."""
+    selector = part(of.spec, "selector")
+    if not part(selector, "matchLabels") and not any(listed(selector, "matchExpressions")):
+        return None  # All pods of a namespace, with those that are not among the inputs.
+    found: dict[tuple[str, str], int] = {}
+    for one in covered:
+        replicas, each = _most_replicas(one, inputs), _pods_a_replica(one, selector)
+        if replicas is None or each is None:
+            return None
+        key = (one.type, one.name)
+        found[key] = max(replicas * each, found.get(key, 0))
+    return sum(found.values())
+
+
+def _pods_a_replica(workload: Object, selector: Json) -> int | None:
+    """How many pods of a replica a selector means; None = unknown."""
+    if workload.type != _GROUPED:
+        return 1
+    size = part(workload.spec, "leaderWorkerTemplate").get("size", 1)
+    if not isinstance(size, int):
+        return None
+    meant = {pod.at[-1]: selects(selector, pod.labels) for pod in pods_in(workload)}
+    workers = meant.get("workerTemplate", False)
+    return int(meant.get("leaderTemplate", workers)) + workers * (size - 1)
+
+
 def _most_replicas(workload: Object, inputs: Inputs) -> int | None:
     """The most that it may have, by its ScaledObject, else as the manifest says; None = unknown."""
     scaler = scaler_of(workload, inputs)
     if scaler is not None:
         return max(1, bounds(scaler)[1])
     replicas = workload.spec.get("replicas", 1)
-    known = workload.type in {"apps/Deployment", "apps/StatefulSet"}
-    return replicas if known and isinstance(replicas, int) else None
+    return replicas if workload.type in SERVING_TYPES and isinstance(replicas, int) else None

@@ -9,15 +9,16 @@ from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.rule import rule
 from policies.lint.scaled import (
+    BESIDE_METADATA,
     SCALED_OBJECT,
     bounds,
     foresail_triggers,
+    reaches_zero,
     triggers_of,
 )
 from scaler.errors import MetadataError
 from scaler.trigger_parsing import AllowedOptions, parse
 
-_BESIDE: Final = ("metricType", "useCachedMetrics", "name", "authenticationRef")
 _KEY: Final = re.compile(r"keys? '([^']+)'")
 _FAULTS_MAX: Final = 10
 
@@ -64,7 +65,7 @@ def metadata_refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
         metadata = {
             key: str(value).lower() if isinstance(value, bool) else str(value)
             for key, value in trigger.metadata.items()
-            if key not in _BESIDE  # FS112 tells
+            if key not in BESIDE_METADATA  # FS112 tells
         }
         source, address = metadata.get("source"), metadata.get("serverAddress")
         pool = metadata.get("pool")
@@ -99,15 +100,20 @@ def metadata_refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
 def bounds_repeated(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """KEDA does not send the bounds to a scaler. Foresail plans within its own: too high a maximum
     hides that replicas are missing, and a minimum of 1 where KEDA has 0 keeps the last replica.
+    With idleReplicaCount 0 Foresail's minimum may be 0 too.
     """
     least, most = bounds(of)
+    lowest = {"minReplicaCount": least}
+    if reaches_zero(of) and least > 0:
+        lowest = {"idleReplicaCount": 0, **lowest}
+    stated = (("minReplicas", lowest, 1), ("maxReplicas", {"maxReplicaCount": most}, None))
     for trigger in foresail_triggers(of):
-        for name, count, default in (("minReplicas", least, 1), ("maxReplicas", most, None)):
+        for name, counts, default in stated:
             given = trigger.metadata.get(name)
             meant = _whole(given) if given is not None else default
-            if meant == count or (given is not None and meant is None):
+            if meant in counts.values() or (given is not None and meant is None):
                 continue
-            spec_name = f"{name[:-1]}Count"
+            spec_name, count = next(iter(counts.items()))
             why = f"{spec_name} is {count}, and KEDA does not send it"
             if given is None and default is not None:
                 why += f"; Foresail takes {default}"

@@ -29,12 +29,9 @@ _READINESS: Final = "readiness.k8s.io/"
 )
 def without_limits(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """A loop of failing pods, a wrong maximum or a stolen credential buys GPUs until the account's
-    quota ends.
+    quota ends. A static pool has a fixed size.
     """
-    limits = part(of.spec, "limits")
-    if not is_gpu_pool(of):
-        return
-    if not limits:
+    if is_gpu_pool(of) and not is_static(of) and not part(of.spec, "limits"):
         why = "nothing but the cloud's quota ends its growth"
         yield Fault(at=("spec", "limits"), why=why, do="set nvidia.com/gpu (or nodes, cpu)")
 

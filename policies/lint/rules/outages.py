@@ -15,6 +15,8 @@ from policies.lint.scaled import (
     foresail_triggers,
     is_given,
     number,
+    reaches_zero,
+    to_zero,
     triggers_of,
 )
 from scaler.durations import format_duration
@@ -33,12 +35,12 @@ _POLL: Final = (15, 60)
 )
 def no_fallback(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """Without one, an outage of the scaler freezes the workload: nothing wakes it from 0, and the
-    HPA changes nothing. With minReplicaCount 0 leave it out while the mode is advise.
+    HPA changes nothing. Where KEDA may go to 0 leave it out while the mode is advise.
     """
     ours = foresail_triggers(of)
     if not ours or is_given(of, "spec", "fallback"):
         return
-    if all(one.mode == "advise" for one in ours) and bounds(of)[0] == 0:
+    if all(one.mode == "advise" and one in to_zero(of) for one in ours):
         return
     why = "while Foresail cannot answer, replicas stay as they are"
     do = "set failureThreshold: 3, replicas for an ordinary day, behavior: currentReplicasIfHigher"
@@ -64,7 +66,7 @@ def fallback_shrinks(of: Object, inputs: Inputs) -> Iterator[Fault]:
     if given in {"static", "currentReplicasIfLower"}:
         why = f"{given} removes replicas because the scaler is down"
         yield Fault(at=("spec", "fallback", "behavior"), why=why, do="set currentReplicasIfHigher")
-    elif fallback.get("replicas") == 0:
+    elif fallback.get("replicas") == 0 and reaches_zero(of):
         why = "KEDA goes on to zero after cooldownPeriod"
         do = "set the replicas of an ordinary day"
         yield Fault(at=("spec", "fallback", "replicas"), why=why, do=do)
@@ -123,8 +125,8 @@ def cooldown(of: Object, inputs: Inputs) -> Iterator[Fault]:
     HPA's policies. A pause in traffic then costs a whole start.
     """
     given = number(of, "cooldownPeriod", _COOLDOWN)
-    for trigger in foresail_triggers(of):
-        if bounds(of)[0] == 0 and given < 2 * trigger.lead_seconds:
+    for trigger in to_zero(of):
+        if given < 2 * trigger.lead_seconds:
             why = (
                 f"KEDA waits {given} s and goes straight to 0; a start takes "
                 f"{format_duration(trigger.lead_seconds)}"
@@ -146,8 +148,8 @@ def initial_cooldown(of: Object, inputs: Inputs) -> Iterator[Fault]:
     at the first poll: while the replica still loads its weights.
     """
     given = number(of, "initialCooldownPeriod", 0)
-    for trigger in foresail_triggers(of):
-        if bounds(of)[0] == 0 and given < trigger.lead_seconds:
+    for trigger in to_zero(of):
+        if given < trigger.lead_seconds:
             lead = format_duration(trigger.lead_seconds)
             why = f"KEDA stops a new workload after {given} s; a start takes {lead}"
             do = f"set {round(trigger.lead_seconds)} or more"
@@ -164,10 +166,10 @@ def initial_cooldown(of: Object, inputs: Inputs) -> Iterator[Fault]:
     source="KEDA 2.21, scale_handler.go (getScalerState, ErrCacheClosed)",
 )
 def advise_taken_for_idle(of: Object, inputs: Inputs) -> Iterator[Fault]:
-    """With minReplicaCount 0 and no other trigger, mode advise answers KEDA's polls with an error.
-    If KEDA closes the scalers during such a poll, it takes the workload for idle, and scales it to
-    0 unless it was active within cooldownPeriod. Only over `external-push` can Foresail say that
-    the workload runs.
+    """Alone and with 0 as its minimum, mode advise answers KEDA's polls with an error. If KEDA
+    closes the scalers during such a poll, it takes the workload for idle, and scales it to 0 unless
+    it was active within cooldownPeriod. Only over `external-push` can Foresail say that the
+    workload runs.
     """
     if of.annotations.get(PAUSED_SCALE_IN) == "true":
         return

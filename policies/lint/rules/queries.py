@@ -12,13 +12,17 @@ from policies.lint.scaled import (
     SCALED_OBJECT,
     Trigger,
     bounds,
+    reaches_zero,
     target_has_gpus,
     triggers_of,
 )
 
 _AVERAGED: Final = re.compile(r"\s*\(*\s*(avg|max|quantile|histogram_quantile)(?![a-z_])")
-_ENGINE_METRIC: Final = re.compile(r"\b(vllm|sglang|tgi|lmdeploy|nv_inference|trtllm)[:_]")
-_LLM_METRIC: Final = re.compile(r"\b(vllm:|sglang:|tgi_|llm_d_|inference_|nv_inference_|DCGM_FI_)")
+_ENGINE: Final = r"(ray_)?(vllm|sglang|tgi|lmdeploy|nv_inference|trtllm)([:_]|\[:_\])"
+"""Prometheus 2 writes `vllm_` where Prometheus 3 keeps vLLM's `vllm:`; some ask for both."""
+_ENGINE_METRIC: Final = re.compile(rf"\b{_ENGINE}")
+_LLM_METRIC: Final = re.compile(rf"\b({_ENGINE}|llm_d_|inference_|DCGM_FI_)")
+_LABEL_VALUE: Final = re.compile(r"(?!__name__)\b\w+\s*(=~|!~|!=|=)\s*(\"[^\"]*\"|'[^']*')")
 _IN_FLIGHT: Final = re.compile(r"\bllm_d_epp_inflight_(tokens|requests)\b")
 _LIVE_ENDPOINTS: Final = "llm_d_epp_per_endpoint_queue_size"
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -30,6 +34,9 @@ _BUILT_IN: Final = frozenset(
     }
 )  # fmt: skip
 """Names of the language `expr` that a formula may use besides triggers."""
+_FORMULA_MAX: Final = 4096
+"""Characters that are looked at."""
+_PARENTHESES: Final = re.compile(r"(\w*)\s*\(([^()]*)\)")
 _MODIFIERS: Final = ("spec", "advanced", "scalingModifiers")
 
 
@@ -52,7 +59,7 @@ def averaged_metric(of: Object, inputs: Inputs) -> Iterator[Fault]:
         query = text(trigger.metadata, "query") or ""
         if trigger.type != "prometheus" or text(trigger.value, "metricType") == "Value":
             continue
-        if _AVERAGED.match(query) and _LLM_METRIC.search(query):
+        if _AVERAGED.match(query) and _reads(_LLM_METRIC, query):
             yield Fault(
                 at=(*trigger.at, "metadata", "query"),
                 why="a mean or maximum over pods, divided by the replicas once more",
@@ -80,7 +87,7 @@ def formula_names(of: Object, inputs: Inputs) -> Iterator[Fault]:
         why = "a formula needs a target"
         yield Fault(at=(*_MODIFIERS, "target"), why=why, do="set what one replica takes")
     names = {one.name for one in triggers_of(of)}
-    used = set(_IDENTIFIER.findall(re.sub(r"\"[^\"]*\"|'[^']*'|#\w*|\.\w+", "", formula)))
+    used = set(_IDENTIFIER.findall(re.sub(r"#\w*|\.\w+", "", _without_literals(formula))))
     unknown = sorted(used - names - _BUILT_IN)
     if unknown and "{" not in formula and "let " not in formula:
         why = f"no trigger has the name {unknown[0]!r}"
@@ -98,10 +105,10 @@ def formula_names(of: Object, inputs: Inputs) -> Iterator[Fault]:
 )
 def formula_below_zero(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """KEDA does not clamp the result. Newer HPAs take a negative sum for an overflow and ask for
-    maxReplicas.
+    maxReplicas. A formula with a condition is taken to know what it does.
     """
     formula = text(part(of.spec, "advanced", "scalingModifiers"), "formula") or ""
-    if re.search(r"[\w)\]]\s*-\s*[\w(]", formula) and not re.match(r"\s*max\s*\(", formula):
+    if len(formula) <= _FORMULA_MAX and "?" not in formula and _subtracts(formula):
         why = "a difference may be negative, and the HPA may then ask for maxReplicaCount"
         yield Fault(at=(*_MODIFIERS, "formula"), why=why, do="wrap it in max(..., 0)")
 
@@ -124,7 +131,7 @@ def missing_is_zero(of: Object, inputs: Inputs) -> Iterator[Fault]:
         given = str(trigger.metadata.get("ignoreNullValues", "true")).lower()
         if trigger.type != "prometheus" or given == "false" or "or vector(" in query:
             continue
-        if gpus or _LLM_METRIC.search(query):
+        if gpus or _reads(_LLM_METRIC, query):
             why = "an empty answer counts as 0 and removes replicas"
             do = 'set "false", and a fallback'
             yield Fault(at=(*trigger.at, "metadata", "ignoreNullValues"), why=why, do=do)
@@ -143,14 +150,12 @@ def nothing_wakes(of: Object, inputs: Inputs) -> Iterator[Fault]:
     nothing wakes the workload.
     """
     every = list(triggers_of(of))
-    least, _ = bounds(of)
-    if least > 0 and of.spec.get("idleReplicaCount") != 0:
-        return
-    if every and all(_vanishes(one) for one in every):
+    if reaches_zero(of) and every and all(_vanishes(one) for one in every):
+        idle = bounds(of)[0] > 0
         yield Fault(
-            at=("spec", "minReplicaCount"),
+            at=("spec", "idleReplicaCount" if idle else "minReplicaCount"),
             why="every trigger reads the engine's own metrics, which end with its last replica",
-            do="set 1, or add a metric of the gateway",
+            do=f"{'leave it out' if idle else 'set 1'}, or add a metric of the gateway",
         )
 
 
@@ -179,6 +184,30 @@ def in_flight_of_gone_pods(of: Object, inputs: Inputs) -> Iterator[Fault]:
             )
 
 
+def _without_literals(formula: str) -> str:
+    """A formula without texts, and with 0 for each number, such as 1e-3."""
+    without = re.sub(r"\"[^\"]*\"|'[^']*'", "", formula)
+    return re.sub(r"\b\d[\w.]*((?<=[eE])[+-]\d+)?", "0", without)
+
+
+def _subtracts(formula: str) -> bool:
+    """Whether there is a difference outside of every max() and abs()."""
+    left, previous = _without_literals(formula), ""
+    while left != previous:
+        # From the innermost parentheses outwards.
+        previous, left = left, _PARENTHESES.sub(_folded, left)
+    return re.search(r"[\w\])]\s*-\s*[\w\[(]", left) is not None
+
+
+def _folded(call: re.Match[str]) -> str:
+    return "0" if call[1] in {"max", "abs"} else f"{call[1]}[{call[2]}]"
+
+
 def _vanishes(trigger: Trigger) -> bool:
     query = text(trigger.metadata, "query") or ""
-    return trigger.type == "prometheus" and bool(_ENGINE_METRIC.search(query))
+    return trigger.type == "prometheus" and _reads(_ENGINE_METRIC, query)
+
+
+def _reads(metric: re.Pattern[str], query: str) -> bool:
+    """Whether a query names such a metric, and not only a label's value like one."""
+    return metric.search(_LABEL_VALUE.sub("", query)) is not None

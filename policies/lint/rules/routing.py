@@ -46,9 +46,10 @@ def keeps_calls_near(of: Object, inputs: Inputs) -> Iterator[Fault]:
     for at in (_DISTRIBUTION, *_MODES):
         value = of.at(at)
         place = _PLACES.get(value) if isinstance(value, str) else None
-        if place is None:
+        labels = part(of.spec, "selector")
+        if place is None or not labels:
             continue
-        for workload in selected(of.scope, {"matchLabels": part(of.spec, "selector")}, inputs):
+        for workload in selected(of.scope, {"matchLabels": labels}, inputs):
             scaler = scaler_of(workload, inputs)
             if scaler is None or not foresail_triggers(scaler) or bounds(scaler)[1] <= 1:
                 continue

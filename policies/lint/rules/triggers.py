@@ -8,14 +8,14 @@ from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.rule import rule
 from policies.lint.scaled import (
+    BESIDE_METADATA,
     SCALED_JOB,
     SCALED_OBJECT,
-    bounds,
     foresail_triggers,
+    to_zero,
     triggers_of,
 )
 
-_BESIDE: Final = ("metricType", "useCachedMetrics", "name", "authenticationRef")
 _BESIDE_ALL: Final = ("metricType", "useCachedMetrics")
 
 
@@ -56,7 +56,7 @@ def field_inside_metadata(of: Object, inputs: Inputs) -> Iterator[Fault]:
     and have no effect.
     """
     for trigger in triggers_of(of):
-        for name in _BESIDE if trigger.is_external else _BESIDE_ALL:
+        for name in BESIDE_METADATA if trigger.is_external else _BESIDE_ALL:
             if name in trigger.metadata and name not in trigger.value:
                 why = "KEDA reads it beside metadata, not inside it"
                 do = f"move {name} one level up"
@@ -111,8 +111,8 @@ def poll_only(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """From 0 replicas a trigger of type `external` wakes the workload at the next poll; with
     `external-push` Foresail tells KEDA at once.
     """
-    for trigger in foresail_triggers(of):
-        if trigger.type == "external" and bounds(of)[0] == 0:
+    for trigger in to_zero(of):
+        if trigger.type == "external":
             why = "a wake from 0 waits for the next poll"
             yield Fault(at=(*trigger.at, "type"), why=why, do="use external-push")
 

@@ -112,8 +112,9 @@ def authentication_kind(of: Object, inputs: Inputs) -> Iterator[Fault]:
         if name is None or any(_is(one, reference, of) for one in named):
             continue
         others = [one.title for one in named if _is_elsewhere(one, reference, of)]
-        if others or inputs.context.live:
-            kind = text(reference, "kind") or "TriggerAuthentication"
+        kind = text(reference, "kind") or "TriggerAuthentication"
+        complete = f"keda.sh/{kind}" in inputs.context.complete
+        if complete or (others and not inputs.context.live):
             why = f"there is no {kind} of that name here" + (f", but {others[0]}" if others else "")
             do = "correct kind or name, or make it in this namespace"
             yield Fault(at=(*trigger.at, "authenticationRef", "name"), why=why, do=do)
@@ -144,8 +145,12 @@ def _on(trigger: Trigger, name: str) -> bool:
 
 def _parameters(of: Object) -> list[tuple[Path, str]]:
     found: list[tuple[Path, str]] = []
-    for source, value in of.spec.items():
-        if isinstance(value, list):
-            for index, one in enumerate(listed(of.spec, source)):
-                found.append((("spec", source, index, "parameter"), text(one, "parameter") or ""))
+    for source in of.spec:
+        vault = part(of.spec, source)
+        for at, entries in (
+            (("spec", source), listed(of.spec, source)),
+            (("spec", source, "secrets"), listed(vault, "secrets")),
+        ):
+            for index, one in enumerate(entries):
+                found.append(((*at, index, "parameter"), text(one, "parameter") or ""))
     return found

@@ -6,6 +6,7 @@ from tests.lint.manifests import (
     FROM_ZERO,
     GONE,
     HPA,
+    IDLE,
     METADATA,
     PROMETHEUS,
     SCALED,
@@ -29,6 +30,19 @@ CASES = (
         edited(SCALED, {"spec fallback behavior": GONE}),
         SCALED,
         says="static removes replicas",
+    ),
+    case(
+        "FS141",
+        "spec.fallback",
+        edited(IDLE, {"spec fallback": GONE}),
+        edited(IDLE, {"spec fallback": GONE, f"{METADATA} mode": "advise"}),
+    ),
+    case(
+        "FS142",
+        "spec.fallback.replicas",
+        edited(IDLE, {"spec fallback replicas": 0}),
+        edited(SCALED, {"spec fallback replicas": 0}),
+        says="goes on to zero",
     ),
     case(
         "FS143",
@@ -57,6 +71,19 @@ CASES = (
         says="waits 599 s and goes straight to 0; a start takes 5m; set 600 or more",
     ),
     case(
+        "FS144",
+        "spec.cooldownPeriod",
+        edited(IDLE, {"spec cooldownPeriod": 30}),
+        edited(IDLE, {"spec cooldownPeriod": 30, f"{METADATA} minReplicas": "2"}),
+        says="waits 30 s and goes straight to 0",
+    ),
+    case(
+        "FS145",
+        "spec.initialCooldownPeriod",
+        edited(IDLE, {"spec initialCooldownPeriod": GONE}),
+        edited(IDLE, {"spec initialCooldownPeriod": GONE, "spec idleReplicaCount": GONE}),
+    ),
+    case(
         "FS145",
         "spec.initialCooldownPeriod",
         edited(FROM_ZERO, {"spec initialCooldownPeriod": GONE}),
@@ -68,6 +95,19 @@ CASES = (
         ADVISED_BY_POLL,
         edited(ADVISED_BY_POLL, {f"{TRIGGER} type": "external-push"}),
         says="may scale the workload to 0",
+    ),
+    case(
+        "FS156",
+        "spec.triggers[0].type",
+        edited(IDLE, {f"{TRIGGER} type": "external", f"{METADATA} mode": "advise"}),
+        edited(
+            IDLE,
+            {
+                f"{TRIGGER} type": "external",
+                f"{METADATA} mode": "advise",
+                f"{METADATA} minReplicas": "2",
+            },
+        ),
     ),
     case(
         "FS156",
@@ -101,7 +141,14 @@ CASES = (
         f"{'.'.join(UP.split())}.policies",
         edited(SCALED, {f"{UP} policies": [{"type": "Pods", "value": 4, "periodSeconds": 60}]}),
         edited(SCALED, {f"{UP} policies": GONE}),
-        says="from 1 to 40 replicas takes 10m",
+        says="from 1 to 40 replicas takes 9m15s",
+    ),
+    case(
+        "FS149",
+        f"{'.'.join(UP.split())}.policies",
+        edited(SCALED, {f"{UP} policies": [{"type": "Pods", "value": 20, "periodSeconds": 300}]}),
+        edited(SCALED, {f"{UP} policies": [{"type": "Pods", "value": 40, "periodSeconds": 300}]}),
+        says="from 1 to 40 replicas takes 5m15s",
     ),
     case(
         # 1 → 4 → 8 → 16 → 32 → 40

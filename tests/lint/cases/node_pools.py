@@ -66,7 +66,12 @@ CASES = (
         edited(POOL, {"spec disruption consolidateAfter": "0s"}),
         edited(POOL, {"spec disruption consolidateAfter": "Never"}),
     ),
-    case("FS204", "spec.limits", edited(POOL, {"spec limits": GONE}), POOL),
+    case(
+        "FS204",
+        "spec.limits",
+        edited(POOL, {"spec limits": GONE}),
+        (POOL, edited(STATIC, {"spec limits": GONE})),
+    ),
     case("FS205", "spec.weight", edited(STATIC, {"spec weight": 5}), STATIC),
     case(
         "FS205",
@@ -127,6 +132,24 @@ CASES = (
         edited(POOL, {f"{BUDGET} schedule": "0 9 ? * *", f"{BUDGET} duration": "0.5h"}),
         edited(POOL, {f"{BUDGET} schedule": "0 9 ? * *", f"{BUDGET} duration": "8h30m"}),
     ),
+    *(
+        case(
+            "FS211",
+            "spec.disruption.budgets[0].schedule",
+            edited(POOL, {f"{BUDGET} schedule": unreadable, f"{BUDGET} duration": "8h"}),
+            edited(POOL, {f"{BUDGET} schedule": readable, f"{BUDGET} duration": "8h"}),
+            says=says,
+        )
+        for unreadable, readable, says in (
+            ("0 22 * * 5-7", "0 22 * * fri,sat,sun", "'5-7' is no day of the week: it takes 0 to"),
+            ("0 0 * * 7", "0 0 * * 0", "or sun to sat"),
+            ("0 0 L * *", "0 0 1,+15,, * *", "'L' is no day of the month"),
+            ("0 0 * * 5#2", "0 0 * * *-5", "'5#2' is no day of the week"),
+            ("0 0 * * 5L", "0 0 * * ?/2", "'5L' is no day of the week"),
+            ("0 22-6 * * *", "0 6-22/2 * JAN-mar *", "ranges from low to high"),
+            ("0 0 31 2 *", "0 0 31 2 mon", "no year has that day"),
+        )
+    ),
     case(
         "FS212",
         "spec.disruption.budgets[0].schedule",
@@ -137,7 +160,10 @@ CASES = (
         "FS213",
         "spec.disruption.budgets[0].nodes",
         edited(POOL, {f"{BUDGET} nodes": "0"}),
-        edited(POOL, {f"{BUDGET} nodes": "0", f"{BUDGET} reasons": ["Underutilized"]}),
+        (
+            edited(POOL, {f"{BUDGET} nodes": "0", f"{BUDGET} reasons": ["Underutilized"]}),
+            edited(STATIC, {f"{BUDGET} nodes": "0"}),
+        ),
     ),
     case(
         "FS214",

@@ -1,4 +1,4 @@
-"""Cases of pods, buffers, budgets and claims."""
+"""Cases of pods, buffers and claims."""
 
 from tests.lint.case import case
 from tests.lint.manifests import (
@@ -6,7 +6,6 @@ from tests.lint.manifests import (
     CLAIMED,
     CONTAINER,
     DEPLOYMENT,
-    DISRUPTION,
     GONE,
     POD,
     POOL,
@@ -188,68 +187,6 @@ CASES = (
         edited(DEPLOYMENT, {NOTE: {"foresail.io/model-paramters": "70B"}}),
         edited(DEPLOYMENT, {NOTE: {"foresail.io/explain": "event"}}),
         says="did you mean foresail.io/model-parameters?",
-    ),
-    case(
-        "FS531",
-        "spec.maxUnavailable",
-        edited(DISRUPTION, {"spec maxUnavailable": 0}),
-        DISRUPTION,
-    ),
-    case(
-        "FS531",
-        "spec.minAvailable",
-        (
-            edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": 2}),
-            edited(DEPLOYMENT, {"spec replicas": 2}),
-        ),
-        (
-            edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": 2}),
-            edited(DEPLOYMENT, {"spec replicas": 3}),
-        ),
-        says="has 2 replicas at the most, so none may ever go",
-    ),
-    case(
-        # 90 % of 4 is 3.6, which is rounded up to 4; 75 % of 4 is 3.
-        "FS531",
-        "spec.minAvailable",
-        (
-            edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": "90%"}),
-            edited(DEPLOYMENT, {"spec replicas": 4}),
-        ),
-        (
-            edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": "75%"}),
-            edited(DEPLOYMENT, {"spec replicas": 4}),
-        ),
-        says="has 4 replicas at the most, so none may ever go",
-    ),
-    case(
-        "FS531",
-        "spec.minAvailable",
-        (
-            edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": 1}),
-            edited(DEPLOYMENT, {"spec replicas": 1}),
-        ),
-        # It is parked: there is no pod that may not go.
-        (
-            edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": 1}),
-            edited(DEPLOYMENT, {"spec replicas": 0}),
-        ),
-    ),
-    case(
-        "FS532",
-        "spec.selector",
-        (DISRUPTION, edited(DISRUPTION, {"metadata name": "again"}), DEPLOYMENT),
-        (
-            DISRUPTION,
-            edited(DISRUPTION, {"metadata name": "again", "metadata namespace": "b"}),
-            DEPLOYMENT,
-        ),
-    ),
-    case(
-        "FS533",
-        "spec.unhealthyPodEvictionPolicy",
-        (edited(DISRUPTION, {"spec unhealthyPodEvictionPolicy": "AlwaysAllow"}), DEPLOYMENT),
-        edited(DISRUPTION, {"spec unhealthyPodEvictionPolicy": "AlwaysAllow"}),
     ),
     case(
         "FS541",

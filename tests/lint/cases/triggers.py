@@ -5,6 +5,7 @@ from tests.lint.manifests import (
     AUTHENTICATION,
     FROM_ZERO,
     GONE,
+    IDLE,
     METADATA,
     PROMETHEUS,
     SCALED,
@@ -51,6 +52,19 @@ CASES = (
                 f"{TRIGGER} metricType": "Value",
             },
         ),
+    ),
+    *(
+        case(
+            "FS114",
+            "spec.triggers[0].metadata.query",
+            edited(PROMETHEUS, {f"{METADATA} query": query}),
+            edited(PROMETHEUS, {f"{METADATA} query": 'avg(requests{service="vllm_a"})'}),
+        )
+        for query in (
+            "avg(vllm_kv_cache_usage_perc)",
+            "avg(ray_vllm_kv_cache_usage_perc)",
+            'max({__name__=~"(ray_)?vllm[:_]kv_cache_usage_perc", pod != ""})',
+        )
     ),
     case("FS115", "spec.triggers", TWO, SCALED),
     case(
@@ -103,6 +117,19 @@ CASES = (
         says="minReplicaCount is 0",
     ),
     case(
+        "FS118",
+        "spec.triggers[0].metadata.minReplicas",
+        edited(IDLE, {f"{METADATA} minReplicas": "1"}),
+        (IDLE, edited(IDLE, {f"{METADATA} minReplicas": "2"})),
+        says='idleReplicaCount is 0, and KEDA does not send it; set minReplicas: "0"',
+    ),
+    case(
+        "FS119",
+        "spec.triggers[0].type",
+        edited(IDLE, {f"{TRIGGER} type": "external"}),
+        IDLE,
+    ),
+    case(
         "FS119",
         "spec.triggers[0].type",
         edited(FROM_ZERO, {f"{TRIGGER} type": "external"}),
@@ -128,6 +155,27 @@ CASES = (
         edited(COMPOSITE, {f"{MODIFIERS} formula": "max(foresail - queue, 0)"}),
     ),
     case(
+        "FS120",
+        "spec.advanced.scalingModifiers.formula",
+        edited(COMPOSITE, {f"{MODIFIERS} formula": "foresail * 1e3 + 2.5e-3 * e4"}),
+        edited(COMPOSITE, {f"{MODIFIERS} formula": "max(foresail / 1e3 + 2.5e-3 * queue, 0)"}),
+        says="no trigger has the name 'e4'",
+    ),
+    *(
+        case(
+            "FS121",
+            "spec.advanced.scalingModifiers.formula",
+            edited(COMPOSITE, {f"{MODIFIERS} formula": bad}),
+            edited(COMPOSITE, {f"{MODIFIERS} formula": good}),
+        )
+        for bad, good in (
+            ("max(foresail, queue) - 5", "foresail / 1e-3 + queue"),
+            ("floor((foresail - queue) * 2)", "min(max((foresail - queue) * 2, 0), 5) + queue"),
+            ("queue - max(foresail, 0)", "abs(foresail - queue)"),
+            ("foresail - queue", "foresail > queue ? foresail - queue : 0"),
+        )
+    ),
+    case(
         "FS127",
         "spec.triggers[0].metadata.query",
         edited(PROMETHEUS, {f"{METADATA} query": f"sum({IN_FLIGHT})"}),
@@ -143,6 +191,36 @@ CASES = (
         says="is not set: an empty answer counts as 0",
     ),
     case(
+        "FS122",
+        "spec.triggers[0].metadata.ignoreNullValues",
+        edited(
+            PROMETHEUS,
+            {
+                f"{METADATA} ignoreNullValues": GONE,
+                f"{METADATA} query": "sum(vllm_num_requests_waiting)",
+            },
+        ),
+        edited(
+            PROMETHEUS,
+            {
+                f"{METADATA} ignoreNullValues": GONE,
+                f"{METADATA} query": "sum(requests{service='vllm_a'})",
+            },
+        ),
+    ),
+    case(
+        "FS123",
+        "spec.minReplicaCount",
+        edited(
+            PROMETHEUS,
+            {"spec minReplicaCount": 0, f"{METADATA} query": "sum(ray_vllm_num_requests_waiting)"},
+        ),
+        edited(
+            PROMETHEUS,
+            {"spec minReplicaCount": 0, f"{METADATA} query": 'sum(requests{to="vllm_a"})'},
+        ),
+    ),
+    case(
         "FS123",
         "spec.minReplicaCount",
         edited(PROMETHEUS, {"spec minReplicaCount": 0}),
@@ -150,6 +228,13 @@ CASES = (
             PROMETHEUS,
             {"spec minReplicaCount": 0, f"{METADATA} query": "sum(llm_d_epp_queue_size)"},
         ),
+    ),
+    case(
+        "FS123",
+        "spec.idleReplicaCount",
+        edited(PROMETHEUS, {"spec idleReplicaCount": 0}),
+        PROMETHEUS,
+        says="leave it out, or add a metric",
     ),
     case(
         "FS124",
@@ -178,6 +263,24 @@ CASES = (
         edited(AUTHENTICATION, {"spec secretTargetRef 2": GONE}),
         AUTHENTICATION,
         says="is 'tlsClientCert': tlsClientKey is missing",
+    ),
+    case(
+        "FS132",
+        "spec.hashiCorpVault.secrets[0].parameter",
+        edited(
+            AUTHENTICATION,
+            {
+                "spec secretTargetRef": [],
+                "spec hashiCorpVault": {"secrets": [{"parameter": "tlsClientKey"}]},
+            },
+        ),
+        edited(
+            AUTHENTICATION,
+            {
+                "spec secretTargetRef 2": GONE,
+                "spec hashiCorpVault": {"secrets": [{"parameter": "tlsClientKey"}]},
+            },
+        ),
     ),
     case(
         "FS133",
