@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from scheduler.history import History
-from scheduler.placement import GPUS_MAX
 from scheduler.pods import Pod
 from scheduler.turnover import Start
 
@@ -26,9 +25,8 @@ class Arrivals:
 
     def saw(self, pod: Pod, node: str, came_seconds: float) -> None:
         """The pod is on the node, and was not seen on one before."""
-        gpus = pod.shape.gpus if pod.given is None else len(pod.given)
-        if gpus:
-            shape = pod.shape if pod.given is None else pod.shape_with(min(gpus, GPUS_MAX))
+        shape = pod.shape if pod.given is None else pod.shape_with(len(pod.given))
+        if shape.gpus:
             self._history.saw(shape, came_seconds)
             if self._running is not None:
                 self._running[pod.uid] = _Came(node, came_seconds, shape.total_milli)

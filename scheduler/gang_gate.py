@@ -64,11 +64,13 @@ def _room(occupancy: Occupancy, lacking: Lacking, names: list[str]) -> tuple[int
 
 
 def _claimed(occupancy: Occupancy, ask: Ask, among: Int) -> Int | None:
-    """GPUs that the claim takes of each node; None = no claim, or not known on all of `among`.
+    """GPUs that one with a claim takes of each node; None = no claim, or not known on all `among`.
 
     kube-scheduler has just found devices for it: where we find none, what we know is old.
     """
     if ask.claim is None:
         return None
     offers = occupancy.predictor.of(ask.claim, 0)
-    return offers.count if (offers.count[among] >= 0).all() else None
+    if (offers.count[among] < 0).any():
+        return None
+    return np.where(offers.count >= 0, offers.count + ask.shape.gpus, -1)

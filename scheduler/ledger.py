@@ -24,8 +24,9 @@ class Assumed:
     node: str
     shape: Shape
     devices: tuple[int, ...]
-    devices_known: bool
-    """Its claims or our answer name them; False = assumed, as the allocator would give them."""
+    known: tuple[int, ...]
+    """Those of them that its claims or our answer name, the first ones; the others are assumed, as
+    the device plugin would give them."""
 
 
 class Ledger:

@@ -99,6 +99,7 @@ class Pod:
     name: str
     """With its namespace."""
     shape: Shape
+    """With the GPUs that the device plugin gives it, and without those of its claims."""
     group: Group | None = None
     images: tuple[str, ...] = ()
     weights: str | None = None
@@ -107,7 +108,7 @@ class Pod:
     config: Config | None = None
     """That a requester of Fast Model Actuation wants to be served; None = it is none."""
     claim: Claim | None = None
-    """What its claims still ask for; the shape is without it."""
+    """What its claims still ask for."""
     given: tuple[Place, ...] | None = None
     """Devices that its claims were given; None = it has no claims, or not all were given any."""
     claim_names: tuple[str, ...] = ()
@@ -115,11 +116,12 @@ class Pod:
     unknown: str | None = None
     """Why it is not known here what it asks for; None = it is known."""
 
-    def shape_with(self, gpus: int) -> Shape:
-        """Its shape where its claim takes so many whole GPUs."""
-        if self.claim is None and self.given is None:
+    def shape_with(self, claimed: int) -> Shape:
+        """Its shape where its claims take so many whole GPUs, beside those of the device plugin."""
+        if not claimed:
             return self.shape
-        return replace(self.shape, gpus=gpus, gpu_milli=WHOLE_MILLI if gpus else 0)
+        gpus = min(self.shape.gpus + claimed, GPUS_MAX)
+        return replace(self.shape, gpus=gpus, gpu_milli=WHOLE_MILLI)
 
 
 def pod_of(document: object, known: Known = NOTHING_KNOWN) -> Pod:
