@@ -31,7 +31,9 @@ def hold_back(occupancy: Occupancy, pod: Pod, result: Filtered, now_seconds: flo
         return
     groups.refused(group.name, lacking, now_seconds)
     why = f"room for {room} of the {lacking.count} pods that group {group.name[:96]} still lacks"
-    reason = why + (f"; {lacking.assumed}" if lacking.assumed else "")
+    answered = occupancy.answered_on(set(result.passed))
+    held = f"counted there and not bound yet: {answered}" if answered else None
+    reason = "; ".join(filter(None, (why, held, lacking.assumed)))
     result.refuse_all(reason, "no room for its whole group")
 
 

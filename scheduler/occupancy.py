@@ -5,7 +5,7 @@ changes keeps its pods. What a pod takes is given back as it was taken.
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import repeat
 from typing import Final
@@ -151,8 +151,11 @@ class Occupancy:
         if pod.uid in self._bound:
             return
         self._waiting.add(pod.uid)
-        self._ledger.seen(pod.uid)
-        if self._ledger.entry(pod.uid) is None:
+        entry = self._ledger.entry(pod.uid)
+        if entry is not None and pod.unscheduled not in {None, entry.unscheduled}:
+            self.forget_assumed(pod.uid)  # kube-scheduler has given it up since the answer
+            entry = None
+        if entry is None:
             self.groups.put(pod, None)
 
     def assume(
@@ -178,8 +181,7 @@ class Occupancy:
             claimed = 0 if pod.claim is None else len(devices or ())
             entry = self._place(pod, node, pod.shape_with(claimed), devices)
             self.predictor.held.hold(_holder(pod.uid), others)
-            is_seen = pod.uid in self._waiting
-            for crowded in self._ledger.add(entry, now_seconds, is_seen=is_seen):
+            for crowded in self._ledger.add(entry, now_seconds):
                 self._give_back(crowded)
 
     def forget_assumed(self, uid: str) -> None:
@@ -203,12 +205,15 @@ class Occupancy:
             self.nodes.left(bound.shape)
 
     def expire(self, now_seconds: float) -> int:
-        """Give back what was answered for pods that were never seen; how many."""
+        """Give back what was answered for pods that did not come; how many."""
         due = self._ledger.expired(now_seconds)
         for entry in due:
             self._give_back(entry)
-            self.groups.drop(entry.uid)
         return len(due)
+
+    def answered_on(self, nodes: Collection[str]) -> int:
+        """Pods that are taken to be on these nodes by answers of ours, and were not seen there."""
+        return self._ledger.count_on(nodes)
 
     def recall(self, starts: Sequence[Start]) -> None:
         """After a start: what the ages of the pods that run say of those that left."""
@@ -247,7 +252,14 @@ class Occupancy:
         devices: Sequence[int] | None,
     ) -> Assumed:
         known = tuple(devices or ())
-        entry = Assumed(uid=pod.uid, node=node, shape=shape, devices=known, known=known)
+        entry = Assumed(
+            uid=pod.uid,
+            node=node,
+            shape=shape,
+            devices=known,
+            known=known,
+            unscheduled=pod.unscheduled,
+        )
         self.groups.put(pod, node)
         self._on[node][pod.uid] = entry
         row = self.row.get(node)

@@ -113,6 +113,8 @@ class Pod:
     """Devices that its claims were given; None = it has no claims, or not all were given any."""
     claim_names: tuple[str, ...] = ()
     """With their namespace; as far as they are made."""
+    unscheduled: int | None = None
+    """A number for why kube-scheduler has found no node for it so far; None = it has not said."""
     unknown: str | None = None
     """Why it is not known here what it asks for; None = it is known."""
 
@@ -176,6 +178,7 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         claim=together(waiting) if waiting and unknown is None else None,
         given=_given(claims) if claims and not waiting and unknown is None else None,
         claim_names=names,
+        unscheduled=pod.unscheduled,
         unknown=unknown,
     )
 

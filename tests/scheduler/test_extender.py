@@ -19,7 +19,7 @@ from foresail.ports.sites import Sites
 from scheduler.extender import REASON, Extender
 from scheduler.extender_wire import arguments_of
 from scheduler.fit import REASON_MAX
-from scheduler.ledger import UNSEEN_SECONDS
+from scheduler.ledger import ANSWER_SECONDS
 from scheduler.machines import Machine, machine_of
 from scheduler.mix import Mix
 from scheduler.placement import Shape
@@ -105,6 +105,11 @@ def pod(
 
 def share(uid: str, milli: int) -> dict[str, object]:
     return pod(uid, annotations={GPU_MILLI: str(milli)})
+
+
+def unscheduled(reason: str, message: str) -> dict[str, object]:
+    condition = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
+    return {"phase": "Pending", "conditions": [condition]}
 
 
 SHARE = pod(annotations={GPU_MILLI: "300", GPU_MODELS: "h100"})
@@ -270,13 +275,15 @@ class TestPrioritise:
         clock = Clock()
         async with serving(machine("a", 1), clock=clock) as (session, _):
             await told(session, "prioritize", asked(share("lost", 600), "a"))
-            clock.seconds += UNSEEN_SECONDS - 1
+            clock.seconds += ANSWER_SECONDS - 1
             assert await passed(session, share("next", 600), "a") == []
             clock.seconds += 1
             assert await passed(session, share("next", 600), "a") == ["a"]
 
     @pytest.mark.parametrize("is_seen_first", [True, False])
-    async def test_an_answer_stands_as_long_as_its_pod_waits(self, *, is_seen_first: bool) -> None:
+    async def test_an_answer_for_a_pod_that_waits_stands_as_long_as_a_binding_may_take(
+        self, *, is_seen_first: bool
+    ) -> None:
         # Permit and binding may take many minutes, and of shares only we know.
         clock = Clock()
         lost = share("slow", 600)
@@ -286,9 +293,42 @@ class TestPrioritise:
                 placement.waits(pod_of(lost))
             await told(session, "prioritize", asked(lost, "a"))
             placement.waits(pod_of(lost))
-            clock.seconds += 100 * UNSEEN_SECONDS
+            clock.seconds += ANSWER_SECONDS - 1
             assert await passed(session, share("next", 600), "a") == []
+            clock.seconds += 1
+            # It failed without a word, and kube-scheduler asks no more while nothing fits it.
+            assert await passed(session, share("next", 600), "a") == ["a"]
+
+    async def test_an_answer_for_a_pod_that_was_deleted_since_takes_nothing(self) -> None:
+        async with serving(machine("a", 1)) as (session, placement):
+            assert placement is not None
+            await told(session, "prioritize", asked(share("slow", 600), "a"))
+            placement.waits(pod_of(share("slow", 600)))
             placement.gone("slow")
+            assert await passed(session, share("next", 600), "a") == ["a"]
+
+    @pytest.mark.parametrize(
+        ("before", "since"),
+        [
+            (None, ("Unschedulable", "0/1 nodes are available")),
+            ("0/1 nodes are available", ("SchedulerError", "binding rejected")),
+            ("0/1 nodes are available", ("Unschedulable", "timed out at permit")),
+        ],
+    )
+    async def test_an_answer_for_a_pod_that_kube_scheduler_gave_up_takes_nothing(
+        self, before: str | None, since: tuple[str, str]
+    ) -> None:
+        tried = share("tried", 600)
+        if before is not None:
+            tried["status"] = unscheduled("Unschedulable", before)
+        async with serving(machine("a", 1)) as (session, placement):
+            assert placement is not None
+            placement.waits(pod_of(tried))
+            await told(session, "prioritize", asked(tried, "a"))
+            placement.waits(pod_of(tried))  # what was known when it was asked about
+            assert await passed(session, share("next", 600), "a") == []
+            placement.waits(pod_of({**tried, "status": unscheduled(*since)}))
+            assert placement.assumed == 0
             assert await passed(session, share("next", 600), "a") == ["a"]
 
     async def test_an_answer_for_a_pod_that_was_deleted_before_takes_nothing(self) -> None:

@@ -8,6 +8,7 @@ from fleet.cluster.kinds import Kind
 from scheduler.groups import UNSEEN_SECONDS
 from scheduler.history import USUAL, History
 from scheduler.intake import Intake
+from scheduler.ledger import ANSWER_SECONDS
 from scheduler.mix import Mix
 from scheduler.placement_state import SCORE_MAX, PlacementState
 from scheduler.pods import pod_of
@@ -83,6 +84,17 @@ def test_each_member_counts_with_what_it_asks_itself() -> None:
     told(made, *(member(f"w{at}", cpu="22", index=at) for at in (1, 2, 3)))
     passed, why = asked(made, member("leader", gpus=8, index=0), "a")
     assert (passed, why[:26]) == ([], "room for 3 of the 4 pods t")
+
+
+def test_the_reason_says_where_answers_and_no_pods_hold_the_room() -> None:
+    made = intake(node("a", gpus=8))
+    made.placement.prioritise(pod_of(pod("tried", gpus=1)), ["a"], now_seconds=0)
+    document = member("m0", gpus=1, size=8)
+    assert asked(made, document, "a")[1].startswith(
+        "room for 7 of the 8 pods that group llm/leaderworkerset.sigs.k8s.io/name/llama/0 still"
+        " lacks; counted there and not bound yet: 1; 7 of them not seen yet"
+    )
+    assert asked(made, document, "a", now=ANSWER_SECONDS)[0] == ["a"]
 
 
 def test_members_on_their_nodes_need_no_room_any_more() -> None:
