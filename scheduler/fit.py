@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.placement import Int, Nodes, Shape
+from scheduler.placement import NO_GPU, Int, Nodes, Shape
 
 REASON_MAX: Final = 240
 """Characters: of five thousand reasons one megabyte at most."""
@@ -63,7 +63,7 @@ def filtered(names: list[str], rows: Int, now: Nodes, shape: Shape) -> Filtered:
     """
     if not shape.models and not shape.is_share:
         return Filtered(list(names))
-    has_gpus = now.gpus[:, 0] >= 0
+    has_gpus = now.gpus[:, 0] != NO_GPU
     is_right = now.allows(shape.models)[now.model] | ~has_gpus
     is_free = (now.most >= shape.gpu_milli) | ~has_gpus if shape.is_share else is_right
     right, free = np.append(is_right, True)[rows], np.append(is_free, True)[rows]

@@ -239,6 +239,11 @@ class Occupancy:
         """Whether the pod was seen on a node."""
         return uid in self._bound
 
+    def shape_of(self, uid: str) -> Shape | None:
+        """What a pod that was seen on a node takes of it; None = it was not."""
+        entry = self._bound.get(uid)
+        return None if entry is None else entry.shape
+
     def is_assumed(self, uid: str, node: str) -> bool:
         """Whether the pod is taken to be on this node by an answer of ours."""
         entry = self._ledger.entry(uid)
