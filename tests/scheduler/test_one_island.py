@@ -71,9 +71,21 @@ class TestDevicePlugin:
         assert filtered(made, joined("q", gpus=3), "a").passed == ["a"]
 
     def test_gpus_that_do_not_answer_are_joined_to_nothing(self) -> None:
-        made = intake((Kind.NODE, node("a", gpus=4, islands=(-1, -1, -1, -1))))
+        made = intake((Kind.NODE, node("a", gpus=4, islands=(None, None, None, None))))
         assert filtered(made, joined("p", gpus=2), "a").passed == []
         assert filtered(made, joined("q", gpus=1), "a").passed == ["a"]
+
+    @pytest.mark.parametrize("offered", [4, 3])
+    def test_one_that_does_not_answer_makes_no_node_fit_for_more(self, offered: int) -> None:
+        # The device plugin withdraws it, sooner or later.
+        made = intake((Kind.NODE, node("a", gpus=offered, islands=(0, None, 1, 1))))
+        assert filtered(made, joined("p", gpus=3), "a").passed == []
+        assert filtered(made, joined("q", gpus=2), "a").passed == ["a"]
+
+    def test_one_that_answers_and_is_withdrawn_makes_no_node_fit_for_more_either(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=3, islands=PAIRS)))
+        assert filtered(made, joined("p", gpus=3), "a").passed == []
+        assert filtered(made, joined("q", gpus=2), "a").passed == ["a"]
 
     def test_which_gpus_are_free_is_not_known_so_an_island_may_be(self) -> None:
         made = intake(
