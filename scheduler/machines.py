@@ -1,13 +1,14 @@
 """Nodes as the extender knows them: what `fleet.cluster` reads, in the units of placement."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
 from typing import Final
 
 from fleet.catalogue import Catalogue, shipped
+from fleet.cluster import devices as records
 from fleet.cluster.devices import Face, Slice
 from fleet.cluster.hardware import Hardware, Prices, hardware_of
 from fleet.cluster.nodes import Node as NodeRecord
@@ -127,7 +128,7 @@ def machine_of(node: NodeRecord, slices: Iterable[Slice] = (), facts: Facts = NO
         memory_mib=_amount(node, "memory", Fraction(_MIB)),
         model=_model(hardware),
         gpus=gpus,
-        islands=_islands(node.report, gpus),
+        islands=_islands(node.report, gpus, claimable if is_claimed else ()),
         largest_island=_largest_island(node.report, gpus),
         clique=hardware.clique,
         bus_share=node.report.bus_share if node.report is not None else None,
@@ -145,17 +146,33 @@ def machine_of(node: NodeRecord, slices: Iterable[Slice] = (), facts: Facts = NO
     )
 
 
-def _islands(report: AgentReport | None, gpus: int) -> tuple[int, ...]:
-    """The island of each GPU; empty = not known."""
+def _islands(
+    report: AgentReport | None, gpus: int, devices: Sequence[records.Device]
+) -> tuple[int, ...]:
+    """The island of each GPU; empty = not known.
+
+    The report counts GPUs as NVML does, and drivers name devices by their minors, which may be in
+    another order: only UUIDs tell which is which. A GPU that does not answer has none.
+
+    Args:
+        report: of the node.
+        gpus: of the node.
+        devices: whole GPUs that slices offer; empty = a device plugin offers them.
+    """
     if report is None or not report.islands:
         return ()
-    islands = report.islands
-    if len(islands) > gpus:
-        # The device plugin withdraws GPUs that do not answer.
-        both = zip(report.uuids, islands, strict=True)
-        islands = tuple(island for uuid, island in both if uuid is not None)
-    # A report about other GPUs than there are now says nothing about these.
-    return islands if len(islands) == gpus else ()
+    both = list(zip(report.uuids, report.islands, strict=True))
+    found = {uuid: island for uuid, island in both if uuid is not None}
+    if not devices:
+        # The plugin withdraws GPUs that do not answer.
+        islands = report.islands if len(report.islands) == gpus else tuple(found.values())
+        return islands if len(islands) == gpus else ()
+    sizes = Counter(report.islands)
+    rest = [island for uuid, island in both if uuid is None and sizes[island] == 1]
+    if sum(one.gpu not in found for one in devices) > len(rest):
+        return ()  # it is about other GPUs than there are now
+    alone = iter(rest)
+    return tuple(found[one.gpu] if one.gpu in found else next(alone) for one in devices)
 
 
 def _largest_island(report: AgentReport | None, gpus: int) -> int:
