@@ -1,9 +1,9 @@
 """Why a node cannot take a pod although kube-scheduler has passed it: for now, or ever.
 
 kube-scheduler has just counted CPU, memory, whole GPUs and devices, on newer news than a watch has.
-What it cannot know is turned away here: shares of GPUs, the GPU models that an annotation names,
-NVLink islands, and groups. kube-scheduler tries preemption on nodes that are full for now, and
-never on those of the second kind.
+What it cannot know is turned away here: the GPU models that an annotation names, NVLink islands,
+groups, and shares of GPUs where there are any. kube-scheduler tries preemption on nodes that are
+full for now, and never on those of the second kind.
 """
 
 from dataclasses import dataclass, field

@@ -23,7 +23,7 @@ from scheduler.resource_claim import SELECTORS_MAX, Claim, selector_characters, 
 
 GPU_RESOURCES: Final = WHOLE
 GPU_MILLI: Final = "foresail.io/gpu-milli"
-"""Annotation: the part of one GPU that a pod shares, in thousandths."""
+"""Annotation: the part of one GPU that a pod shares, in thousandths; see `Known.shares`."""
 GPU_MODELS: Final = "foresail.io/gpu-models"
 """Annotation: GPU models that will do, joined by `|`."""
 WEIGHTS: Final = "foresail.io/weights"
@@ -69,6 +69,9 @@ class Known:
     """None = a claim that is there and cannot be predicted."""
     sizes: Mapping[tuple[Kind, str], int] = field(default_factory=dict)
     """Pods of each PodGroup."""
+    shares: bool = False
+    """Something gives out parts of GPUs as `GPU_MILLI` says. Device plugins give whole ones for
+    `nvidia.com/gpu: 1`, and kube-scheduler counts whole ones: this is so in benchmarks alone."""
 
 
 NOTHING_KNOWN: Final = Known()
@@ -154,7 +157,7 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         UnreadablePodError: it asks for more than any node has, or an annotation makes no sense.
     """
     try:
-        shape, weights, needs_nvlink = _asked(pod)
+        shape, weights, needs_nvlink = _asked(pod, known)
     except ValueError as error:
         raise UnreadablePodError(f"pod {pod.name[:128]}: {error}") from error
     names = (*pod.claims, *pod.claims_to_come)
@@ -187,11 +190,11 @@ def _given(claims: list[Claim]) -> tuple[Place, ...]:
     return tuple(place for claim in claims for place in claim.given or ())
 
 
-def _asked(pod: records.Pod) -> tuple[Shape, str, bool]:
+def _asked(pod: records.Pod, known: Known) -> tuple[Shape, str, bool]:
     """What it asks for, the weights that it loads, and whether NVLink must join its GPUs."""
     try:
         return (
-            _shape(pod, pod.annotations),
+            _shape(pod, pod.annotations, known),
             _bounded(pod.annotations, WEIGHTS),
             _needs_nvlink(pod.annotations),
         )
@@ -199,10 +202,10 @@ def _asked(pod: records.Pod) -> tuple[Shape, str, bool]:
         if pod.node is None:
             raise
         # It runs: what it has counts, whatever its annotations say.
-        return _shape(pod, {}), "", False
+        return _shape(pod, {}, known), "", False
 
 
-def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
+def _shape(pod: records.Pod, annotations: Mapping[str, str], known: Known) -> Shape:
     nothing = Fraction(0)
     cpu = pod.requests.get("cpu", nothing) * 1000
     memory = pod.requests.get("memory", nothing) / _MIB
@@ -212,7 +215,7 @@ def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
         raise ValueError(f"asks for more than any node has: GPUs {float(gpus):.0f}")
     models = _bounded(annotations, GPU_MODELS).split("|")
     milli = WHOLE_MILLI
-    if gpus == 1 and GPU_MILLI in annotations:
+    if known.shares and gpus == 1 and GPU_MILLI in annotations:
         milli = int(quantity(annotations[GPU_MILLI]))
     return Shape(
         cpu_milli=ceil(cpu),

@@ -112,6 +112,7 @@ def unscheduled(reason: str, message: str) -> dict[str, object]:
     return {"phase": "Pending", "conditions": [condition]}
 
 
+SHARING = Known(shares=True)
 SHARE = pod(annotations={GPU_MILLI: "300", GPU_MODELS: "h100"})
 
 
@@ -124,7 +125,7 @@ async def serving(
     *machines: Machine, clock: Clock | None = None, placement: bool = True
 ) -> AsyncIterator[tuple[ClientSession, PlacementState | None]]:
     made = PlacementState(machines, MIX) if placement else None
-    extender = Extender(placement=made, clock=clock or Clock())
+    extender = Extender(placement=made, clock=clock or Clock(), known=SHARING)
     server = TestServer(extender.application())
     await server.start_server()
     try:
@@ -290,9 +291,9 @@ class TestPrioritise:
         async with serving(machine("a", 1), clock=clock) as (session, placement):
             assert placement is not None
             if is_seen_first:
-                placement.waits(pod_of(lost))
+                placement.waits(pod_of(lost, SHARING))
             await told(session, "prioritize", asked(lost, "a"))
-            placement.waits(pod_of(lost))
+            placement.waits(pod_of(lost, SHARING))
             clock.seconds += ANSWER_SECONDS - 1
             assert await passed(session, share("next", 600), "a") == []
             clock.seconds += 1
@@ -303,7 +304,7 @@ class TestPrioritise:
         async with serving(machine("a", 1)) as (session, placement):
             assert placement is not None
             await told(session, "prioritize", asked(share("slow", 600), "a"))
-            placement.waits(pod_of(share("slow", 600)))
+            placement.waits(pod_of(share("slow", 600), SHARING))
             placement.gone("slow")
             assert await passed(session, share("next", 600), "a") == ["a"]
 
@@ -323,11 +324,11 @@ class TestPrioritise:
             tried["status"] = unscheduled("Unschedulable", before)
         async with serving(machine("a", 1)) as (session, placement):
             assert placement is not None
-            placement.waits(pod_of(tried))
+            placement.waits(pod_of(tried, SHARING))
             await told(session, "prioritize", asked(tried, "a"))
-            placement.waits(pod_of(tried))  # what was known when it was asked about
+            placement.waits(pod_of(tried, SHARING))  # what was known when it was asked about
             assert await passed(session, share("next", 600), "a") == []
-            placement.waits(pod_of({**tried, "status": unscheduled(*since)}))
+            placement.waits(pod_of({**tried, "status": unscheduled(*since)}, SHARING))
             assert placement.assumed == 0
             assert await passed(session, share("next", 600), "a") == ["a"]
 
@@ -556,7 +557,12 @@ class TestObjects:
 
     def test_a_share_is_an_annotation_in_thousandths(self) -> None:
         document = pod(annotations={"foresail.io/gpu-milli": "300"})
-        assert pod_of(document).shape.gpu_milli == 300
+        assert pod_of(document, SHARING).shape.gpu_milli == 300
+
+    @pytest.mark.parametrize("milli", ["300", "500m", "many"])
+    def test_where_nothing_gives_out_shares_a_pod_has_a_whole_gpu(self, milli: str) -> None:
+        document = pod(annotations={"foresail.io/gpu-milli": milli})
+        assert pod_of(document).shape.total_milli == 1000
 
     def test_an_unreadable_pod_is_named(self) -> None:
         with pytest.raises(UnreadablePodError, match=r"pod team/u1: .*'many' is no quantity"):

@@ -1,5 +1,6 @@
 """Groups of pods: none of them begins where not all of them have room."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,9 +54,12 @@ def told(made: Intake, *documents: Json) -> None:
         put(made, Kind.POD, one)
 
 
-def asked(made: Intake, document: Json, *names: str, now: float = 0) -> tuple[list[str], str]:
+def asked(
+    made: Intake, document: Json, *names: str, now: float = 0, shares: bool = False
+) -> tuple[list[str], str]:
     """The nodes that are left, and why the first of the others is not, or what was assumed."""
-    result = made.placement.filter(pod_of(document, made.known), list(names), now_seconds=now)
+    known = replace(made.known, shares=shares)
+    result = made.placement.filter(pod_of(document, known), list(names), now_seconds=now)
     why = next(iter(result.failed.values()), result.assumed or "")
     return result.passed, why
 
@@ -192,9 +196,9 @@ def test_shares_of_a_gpu_count_by_what_is_left_of_each() -> None:
         return document
 
     # Two of 400 a GPU.
-    assert asked(made, share("m0", 4), "a")[0] == ["a"]
+    assert asked(made, share("m0", 4), "a", shares=True)[0] == ["a"]
     made.placement.gone("m0")
-    assert asked(made, share("m1", 5), "a")[0] == []
+    assert asked(made, share("m1", 5), "a", shares=True)[0] == []
 
 
 @pytest.mark.parametrize(("size", "passes"), [(4, True), (5, False)])
