@@ -135,7 +135,12 @@ class Occupancy:
             self.predictor.held.let_go(_holder(pod.uid))  # its claims' own news has come
         if before is not None and before.node == node:
             kept = self._on[node].get(pod.uid, before)
-            if devices is None or (tuple(devices), shape) == (kept.known, kept.shape):
+            if devices is None:
+                # It keeps its GPUs; CPU and memory may be resized in place.
+                cpu, memory = shape.cpu_milli, shape.memory_mib
+                shape = replace(kept.shape, cpu_milli=cpu, memory_mib=memory)
+                devices = kept.known
+            if (tuple(devices), shape) == (kept.known, kept.shape):
                 if is_new:
                     self.nodes.came(kept.shape)
                 self._bound[pod.uid] = kept
