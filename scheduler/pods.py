@@ -161,11 +161,15 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
     except ValueError as error:
         raise UnreadablePodError(f"pod {pod.name[:128]}: {error}") from error
     names = (*pod.claims, *pod.claims_to_come)
-    claims = [claim for name in names if (claim := known.claims.get(name)) is not None]
+    made = {name: known.claims.get(name) for name in pod.claims}
+    claims = [claim for claim in made.values() if claim is not None]
+    missing = [name for name, claim in made.items() if claim is None]
     unknown = None
-    if len(claims) < len(names):
-        missing = next(name for name in names if known.claims.get(name) is None)
-        unknown = f"ResourceClaim {missing} is not known, or cannot be predicted"
+    if missing:
+        unknown = f"ResourceClaim {missing[0]} is not known, or cannot be predicted"
+    elif pod.claims_to_come:
+        # A claim may have the template's name, and is another one.
+        unknown = f"the claim of ResourceClaimTemplate {pod.claims_to_come[0]} is not made yet"
     waiting = [claim for claim in claims if claim.given is None]
     if unknown is None and selector_characters(waiting) > SELECTORS_MAX:
         unknown = f"its claims have selectors of more than {SELECTORS_MAX} characters together"

@@ -568,6 +568,16 @@ class TestClaims:
         )
         assert idle(made) == {"a": 1}
 
+    def test_a_claim_with_the_name_of_a_template_stands_in_for_none(self) -> None:
+        made = intake(*self.events())
+        document = pod("q")
+        document["spec"]["resourceClaims"] = [{"name": "r", "resourceClaimTemplateName": "c"}]
+        asked = pod_of(document, made.known)
+        assert (asked.given, asked.unknown) == (
+            None,
+            "the claim of ResourceClaimTemplate llm/c is not made yet",
+        )
+
     def test_a_class_told_late_makes_claims_readable(self) -> None:
         events = self.events()
         made = intake(*events[1:3], (Kind.CLAIM, claim("c", (H100, 2))), (Kind.NODE, node("b")))
