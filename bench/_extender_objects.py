@@ -5,8 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from scheduler.placement import Shape
-from scheduler.pods import GPU_MILLI
+from scheduler.placement import WHOLE_MILLI, Shape
 
 Json = Mapping[str, Any]
 
@@ -24,21 +23,21 @@ _IMAGES: Final = 20
 
 
 def usual_pods(random: np.random.Generator, count: int) -> list[Shape]:
-    """Pods of an LLM cluster: wide and narrow engines, shares, and what runs beside them."""
+    """Pods of an LLM cluster: wide and narrow engines, small models, and what runs beside them."""
     kinds = [
-        (0.30, 1, 1000), (0.15, 2, 1000), (0.10, 4, 1000), (0.10, 8, 1000), (0.20, 1, 0),
-        (0.15, 0, 0),
+        (0.30, 1, 8192), (0.15, 2, 8192), (0.10, 4, 8192), (0.10, 8, 8192), (0.20, 1, 0),
+        (0.15, 0, 8192),
     ]  # fmt: skip
     chances = [chance for chance, _, _ in kinds]
     made = []
     for at in random.choice(len(kinds), count, p=chances).tolist():
-        _, gpus, milli = kinds[at]
-        share = int(random.choice([100, 200, 250, 400, 500, 700])) if gpus and not milli else milli
+        _, gpus, mib = kinds[at]
+        mib = mib or int(random.choice([1024, 2048, 3072, 4096, 5120, 6144]))
         cores = int(random.choice([2, 4, 6, 8])) * max(gpus, 1)
         made.append(
             Shape(
-                cpu_milli=1000 * cores, memory_mib=8192 * cores, gpus=gpus,
-                gpu_milli=share if gpus else 0,
+                cpu_milli=1000 * cores, memory_mib=mib * cores, gpus=gpus,
+                gpu_milli=WHOLE_MILLI if gpus else 0,
             )
         )  # fmt: skip
     return made
@@ -51,8 +50,6 @@ def pod(
     annotations = {"kubernetes.io/config.source": "api"}
     if shape.gpus:
         requests["nvidia.com/gpu"] = str(shape.gpus)
-    if shape.is_share:
-        annotations[GPU_MILLI] = str(shape.gpu_milli)
     spec: dict[str, Any] = {
         "containers": [
             {"name": "engine", "image": "vllm/vllm-openai:v0.33.0",

@@ -17,8 +17,10 @@ from scheduler.machines import Machine
 from scheduler.mix import Mix
 from scheduler.placement import ANY_MODEL, Node, Shape
 from scheduler.placement_state import SCORE_MAX, PlacementState
-from scheduler.pods import GPU_MILLI, GPU_MODELS, pod_of
+from scheduler.pods import GPU_MILLI, GPU_MODELS, Known, pod_of
 
+_SHARING = Known(shares=True)
+"""Pods of the traces share GPUs."""
 _WINDOW = 0.005
 
 
@@ -57,7 +59,7 @@ async def _run(
             asked = [names[row] for row in np.flatnonzero(fits).tolist()]
             node = await chosen(session, url, pod, asked)
             if node is not None:
-                placement.bound(pod_of(pod), node)
+                placement.bound(pod_of(pod, _SHARING), node)
             tally.count(shape, given=node is not None)
             load = tally.asked_milli / capacity
             if abs(load - 1) <= _WINDOW:
@@ -85,7 +87,7 @@ class serving:  # noqa: N801 a context manager, used as a verb
     """The extender on a free port of loopback."""
 
     def __init__(self, placement: PlacementState) -> None:
-        extender = Extender(placement=placement, clock=perf_counter)
+        extender = Extender(placement=placement, clock=perf_counter, known=_SHARING)
         self._runner = web.AppRunner(extender.application(), access_log=None)
 
     async def __aenter__(self) -> str:

@@ -1,10 +1,10 @@
 """When the pods came that take GPU: for the history of what is expected, and for the turnover."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scheduler.history import History
-from scheduler.placement import GPUS_MAX
+from scheduler.placement import Shape
 from scheduler.pods import Pod
 from scheduler.turnover import Start
 
@@ -13,7 +13,7 @@ from scheduler.turnover import Start
 class _Came:
     node: str
     at_seconds: float
-    gpu_milli: int
+    gpu_milli: int = 0
 
 
 class Arrivals:
@@ -23,18 +23,28 @@ class Arrivals:
         self._history = history
         self._running: dict[str, _Came] | None = {}
         """By UID, until their ages were read; None = that was done."""
+        self._coming: dict[str, _Came] = {}
+        """By UID, pods with claims that are not known to take GPU."""
 
-    def saw(self, pod: Pod, node: str, came_seconds: float) -> None:
+    def came(self, pod: Pod, node: str, came_seconds: float) -> None:
         """The pod is on the node, and was not seen on one before."""
-        gpus = pod.shape.gpus if pod.given is None else len(pod.given)
-        if gpus:
-            shape = pod.shape if pod.given is None else pod.shape_with(min(gpus, GPUS_MAX))
-            self._history.saw(shape, came_seconds)
-            if self._running is not None:
-                self._running[pod.uid] = _Came(node, came_seconds, shape.total_milli)
+        self._coming[pod.uid] = _Came(node, came_seconds)
+        if not pod.claim_names:
+            self.takes(pod.uid, pod.shape)
+            self._coming.pop(pod.uid, None)
+
+    def takes(self, uid: str, shape: Shape | None) -> None:
+        """This is what the pod takes of its node, its claims' GPUs among it; None = not known."""
+        if shape is None or not shape.gpus or uid not in self._coming:
+            return
+        one = self._coming.pop(uid)
+        self._history.saw(shape, one.at_seconds)
+        if self._running is not None:
+            self._running[uid] = replace(one, gpu_milli=shape.total_milli)
 
     def forget(self, uid: str) -> None:
         """The pod has ended or was deleted."""
+        self._coming.pop(uid, None)
         if self._running is not None:
             self._running.pop(uid, None)
 

@@ -8,6 +8,8 @@ from collections import defaultdict
 from dataclasses import replace
 
 from fleet.cluster.claims import Claim as ClaimRecord
+from fleet.cluster.devices import Place
+from scheduler.arrivals import Arrivals
 from scheduler.placement_state import PlacementState
 from scheduler.pods import Pod
 from scheduler.resource_claim import Claim, claim_of, given_to
@@ -16,10 +18,11 @@ from scheduler.resource_claim import Claim, claim_of, given_to
 class ClaimIntake:
     """The claims of one cluster."""
 
-    def __init__(self, placement: PlacementState) -> None:
+    def __init__(self, placement: PlacementState, arrivals: Arrivals) -> None:
         self.claims: dict[str, Claim | None] = {}
         """By name; None = it is there and cannot be predicted."""
         self._placement = placement
+        self._arrivals = arrivals
         self._classes: dict[str, tuple[str, ...]] = {}
         """Selectors by name."""
         self._waiting: dict[str, ClaimRecord] = {}
@@ -30,6 +33,10 @@ class ClaimIntake:
         """UIDs of bound pods, by claim."""
         self._on: defaultdict[str, set[str]] = defaultdict(set)
         """UIDs of bound pods, by node."""
+        self._counted_with: dict[Place, str] = {}
+        """UID of the pod with which a GPU counts: pods may share a claim, and claims a device."""
+        self._counted: defaultdict[str, set[Place]] = defaultdict(set)
+        """The same by UID."""
 
     # -- claims and classes ----------------------------------------------------------------------
 
@@ -82,6 +89,9 @@ class ClaimIntake:
 
     def bind(self, pod: Pod, node: str) -> None:
         """A pod with claims runs on the node."""
+        before = self._bound.get(pod.uid)
+        if before is not None and (before[0].claim_names, before[1]) != (pod.claim_names, node):
+            self.forget(pod.uid)
         self._bound[pod.uid] = (pod, node)
         self._on[node].add(pod.uid)
         for name in pod.claim_names:
@@ -96,6 +106,11 @@ class ClaimIntake:
             _discard(self._on, node, uid)
             for name in pod.claim_names:
                 _discard(self._users, name, uid)
+            shared = self._counted.pop(uid, set())
+            for place in shared:
+                del self._counted_with[place]
+            if shared:
+                self.devices_changed(node)
 
     def devices_changed(self, node: str) -> None:
         """The node offers other devices than before."""
@@ -110,12 +125,21 @@ class ClaimIntake:
         occupancy = self._placement.occupancy
         machine = occupancy.machines.get(node)
         slot_of = {one.place: at for at, one in enumerate(machine.devices)} if machine else {}
-        slots = sorted({slot_of[place] for place in places if place in slot_of})
+        own = [one for one in places if one in slot_of and self._counts_with(one, uid)]
+        slots = sorted({slot_of[place] for place in own})
         if not slots and any(claim is None or claim.given is None for claim in given):
             # The claim's own news is on its way; until then our own answer stands.
             self._placement.bound(pod, node, None if occupancy.is_assumed(uid, node) else [])
         else:
             self._placement.bound(replace(pod, given=tuple(places), claim=None), node, slots)
+            self._arrivals.takes(uid, occupancy.shape_of(uid))
+
+    def _counts_with(self, place: Place, uid: str) -> bool:
+        """Whether the GPU counts with this pod, because with no other."""
+        if self._counted_with.setdefault(place, uid) != uid:
+            return False
+        self._counted[uid].add(place)
+        return True
 
 
 def _discard(sets: defaultdict[str, set[str]], key: str, value: str) -> None:

@@ -22,7 +22,7 @@ def offered(slices: Iterable[Slice]) -> list[records.Device]:
 
 
 def gpus(devices: Iterable[records.Device]) -> list[records.Device]:
-    """The whole GPUs among them, by the number in their name: this is how islands count them."""
+    """The whole GPUs among them, by the number in their name, of NVIDIA's driver the minor."""
     whole_gpus = [device for device in devices if device.face is Face.WHOLE]
     return sorted(whole_gpus, key=lambda one: (_number(one.name), one.name))
 

@@ -1,9 +1,9 @@
 """Why a node cannot take a pod although kube-scheduler has passed it: for now, or ever.
 
 kube-scheduler has just counted CPU, memory, whole GPUs and devices, on newer news than a watch has.
-What it cannot know is turned away here: shares of GPUs, the GPU models that an annotation names,
-NVLink islands, and groups. kube-scheduler tries preemption on nodes that are full for now, and
-never on those of the second kind.
+What it cannot know is turned away here: the GPU models that an annotation names, NVLink islands,
+groups, and shares of GPUs where there are any. kube-scheduler tries preemption on nodes that are
+full for now, and never on those of the second kind.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.placement import Int, Nodes, Shape
+from scheduler.placement import NO_GPU, Int, Nodes, Shape
 
 REASON_MAX: Final = 240
 """Characters: of five thousand reasons one megabyte at most."""
@@ -63,7 +63,7 @@ def filtered(names: list[str], rows: Int, now: Nodes, shape: Shape) -> Filtered:
     """
     if not shape.models and not shape.is_share:
         return Filtered(list(names))
-    has_gpus = now.gpus[:, 0] >= 0
+    has_gpus = now.gpus[:, 0] != NO_GPU
     is_right = now.allows(shape.models)[now.model] | ~has_gpus
     is_free = (now.most >= shape.gpu_milli) | ~has_gpus if shape.is_share else is_right
     right, free = np.append(is_right, True)[rows], np.append(is_free, True)[rows]

@@ -22,7 +22,8 @@ class Kind:
     among: Bool
     """Shape ``(R,)``: nodes that they may go to."""
     gpus: Int | None = None
-    """Shape ``(R,)``: whole GPUs that one takes on each node by its claim; None = by its shape."""
+    """Shape ``(R,)``: whole GPUs that one takes on each node, its claim's among them; None = those
+    of its shape."""
 
 
 class Room:

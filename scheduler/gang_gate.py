@@ -31,7 +31,9 @@ def hold_back(occupancy: Occupancy, pod: Pod, result: Filtered, now_seconds: flo
         return
     groups.refused(group.name, lacking, now_seconds)
     why = f"room for {room} of the {lacking.count} pods that group {group.name[:96]} still lacks"
-    reason = why + (f"; {lacking.assumed}" if lacking.assumed else "")
+    answered = occupancy.answered_on(set(result.passed))
+    held = f"counted there and not bound yet: {answered}" if answered else None
+    reason = "; ".join(filter(None, (why, held, lacking.assumed)))
     result.refuse_all(reason, "no room for its whole group")
 
 
@@ -64,11 +66,13 @@ def _room(occupancy: Occupancy, lacking: Lacking, names: list[str]) -> tuple[int
 
 
 def _claimed(occupancy: Occupancy, ask: Ask, among: Int) -> Int | None:
-    """GPUs that the claim takes of each node; None = no claim, or not known on all of `among`.
+    """GPUs that one with a claim takes of each node; None = no claim, or not known on all `among`.
 
     kube-scheduler has just found devices for it: where we find none, what we know is old.
     """
     if ask.claim is None:
         return None
     offers = occupancy.predictor.of(ask.claim, 0)
-    return offers.count if (offers.count[among] >= 0).all() else None
+    if (offers.count[among] < 0).any():
+        return None
+    return np.where(offers.count >= 0, offers.count + ask.shape.gpus, -1)

@@ -54,7 +54,8 @@ class Intake:
         self.placement = placement
         self.facts = facts
         self.sizes: dict[tuple[Kind, str], int] = {}
-        self._claims = ClaimIntake(placement)
+        self._arrivals = Arrivals(history)
+        self._claims = ClaimIntake(placement, self._arrivals)
         self.known = Known(claims=self._claims.claims, sizes=self.sizes)
         self.nodes: dict[str, Node] = {}
         self.holders = GpuHolders()
@@ -64,7 +65,6 @@ class Intake:
         """What was found wrong with objects; the logging side takes it from here."""
         self._faulty: dict[tuple[Kind, str], str] = {}
         """What was said of objects that cannot be used now."""
-        self._arrivals = Arrivals(history)
         self._keys: dict[Kind, set[str]] = {kind: set() for kind in KINDS}
         self._divided: set[str] = set()
         """Nodes that give out parts of GPUs."""
@@ -267,7 +267,7 @@ class Intake:
                 raise
             is_new = not self.placement.occupancy.is_bound(record.uid)
             if is_new and record.node not in self._divided:
-                self._arrivals.saw(pod, record.node, _created(record, now_seconds))
+                self._arrivals.came(pod, record.node, _created(record, now_seconds))
             if pod.claim_names:
                 self._claims.bind(pod, record.node)
             else:
@@ -283,9 +283,9 @@ class Intake:
     def _forget(self, uid: str) -> None:
         self.holders.drop_pod(uid)
         self.placement.launchers.gone(uid)
-        self._claims.forget(uid)
         self._arrivals.forget(uid)
         self.placement.gone(uid)
+        self._claims.forget(uid)  # what it had shared counts with another from now on
 
     def _group(self, kind: Kind, record: PodGroup) -> None:
         if record.size is not None:

@@ -1,16 +1,19 @@
 """Nodes as the extender knows them: what `fleet.cluster` reads, in the units of placement."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
 from typing import Final
 
 from fleet.catalogue import Catalogue, shipped
+from fleet.cluster import devices as records
 from fleet.cluster.devices import Face, Slice
 from fleet.cluster.hardware import Hardware, Prices, hardware_of
 from fleet.cluster.nodes import Node as NodeRecord
 from fleet.cluster.quotas import quota_of
+from fleet.cluster.report import AgentReport
 from scheduler.devices import allocatable, offered
 from scheduler.devices import gpus as whole_gpus
 from scheduler.first_fit import Device
@@ -49,6 +52,8 @@ class Machine:
     """That pods may have whole, or a share of; some may be tainted."""
     islands: tuple[int, ...] = ()
     """Of each GPU, by index; empty = not known."""
+    largest_island: int = 0
+    """GPUs of it at the most; 0 = not known."""
     clique: str | None = None
     bus_share: float | None = None
     """Of the bus bandwidth that its NVLinks allow, what NCCL realised; None = not known."""
@@ -117,15 +122,14 @@ def machine_of(node: NodeRecord, slices: Iterable[Slice] = (), facts: Facts = NO
         )
     # A device plugin that offers more than the slices do knows of other GPUs.
     is_claimed = len(claimable) == gpus
-    islands = node.report.islands if node.report is not None else ()
     return Machine(
         name=node.name,
         cpu_milli=_amount(node, "cpu", Fraction(1, 1000)),
         memory_mib=_amount(node, "memory", Fraction(_MIB)),
         model=_model(hardware),
         gpus=gpus,
-        # A report about other GPUs than there are now says nothing about these.
-        islands=islands if len(islands) == gpus else (),
+        islands=_islands(node.report, gpus, claimable if is_claimed else ()),
+        largest_island=_largest_island(node.report, gpus),
         clique=hardware.clique,
         bus_share=node.report.bus_share if node.report is not None else None,
         usd_per_gpu_hour=hardware.price.usd_per_gpu_hour if hardware.price else None,
@@ -140,6 +144,41 @@ def machine_of(node: NodeRecord, slices: Iterable[Slice] = (), facts: Facts = NO
         ),
         divided=quota.divided,
     )
+
+
+def _islands(
+    report: AgentReport | None, gpus: int, devices: Sequence[records.Device]
+) -> tuple[int, ...]:
+    """The island of each GPU; empty = not known.
+
+    The report counts GPUs as NVML does, and drivers name devices by their minors, which may be in
+    another order: only UUIDs tell which is which. A GPU that does not answer has none.
+
+    Args:
+        report: of the node.
+        gpus: of the node.
+        devices: whole GPUs that slices offer; empty = a device plugin offers them.
+    """
+    if report is None or not report.islands:
+        return ()
+    both = list(zip(report.uuids, report.islands, strict=True))
+    found = {uuid: island for uuid, island in both if uuid is not None}
+    if not devices:
+        # The plugin withdraws GPUs that do not answer.
+        islands = report.islands if len(report.islands) == gpus else tuple(found.values())
+        return islands if len(islands) == gpus else ()
+    sizes = Counter(report.islands)
+    rest = [island for uuid, island in both if uuid is None and sizes[island] == 1]
+    if sum(one.gpu not in found for one in devices) > len(rest):
+        return ()  # it is about other GPUs than there are now
+    alone = iter(rest)
+    return tuple(found[one.gpu] if one.gpu in found else next(alone) for one in devices)
+
+
+def _largest_island(report: AgentReport | None, gpus: int) -> int:
+    """GPUs that it has at the most, also where it is not known which of them were withdrawn."""
+    islands = report.islands if report is not None else ()
+    return max(Counter(islands).values(), default=0) if len(islands) >= gpus else 0
 
 
 def _model(hardware: Hardware) -> str:

@@ -3,7 +3,6 @@
 pods:
   - {weight: 6, cpu: 8, memory: 64Gi, gpus: 1}
   - {weight: 1, cpu: 64, memory: 512Gi, gpus: 8, models: [NVIDIA H100 80GB HBM3]}
-  - {weight: 3, cpu: 2, memory: 8Gi, gpus: 1, gpuMilli: 250}
 """
 
 from math import ceil
@@ -38,6 +37,7 @@ class _Pod(_Part):
     memory: Amount
     gpus: Annotated[int, Field(ge=0, le=GPUS_MAX)] = 0
     gpu_milli: Annotated[int, Field(ge=1, le=WHOLE_MILLI)] = WHOLE_MILLI
+    """Of files of before: it is whole GPUs that pods get."""
     models: tuple[str, ...] = ()
 
     def shape(self) -> Shape:
@@ -45,7 +45,7 @@ class _Pod(_Part):
             cpu_milli=ceil(self.cpu * 1000),
             memory_mib=ceil(self.memory / _MIB),
             gpus=self.gpus,
-            gpu_milli=self.gpu_milli if self.gpus else 0,
+            gpu_milli=WHOLE_MILLI if self.gpus else 0,
             models=frozenset(map(model_name, self.models)) if self.gpus else frozenset(),
         )
 

@@ -5,7 +5,7 @@ changes keeps its pods. What a pod takes is given back as it was taken.
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import repeat
 from typing import Final
@@ -96,7 +96,7 @@ class Occupancy:
         self.nodes.put(row, machine.empty())
         self._short.discard(node)
         pods = self._on.get(node, {})
-        for uid in sorted(pods, key=lambda uid: (not pods[uid].devices_known, uid)):
+        for uid in sorted(pods, key=lambda uid: (_assumed_gpus(pods[uid]) > 0, uid)):
             pods[uid] = self._take(row, machine, pods[uid])
 
     def _take(self, row: int, machine: Machine, entry: Assumed) -> Assumed:
@@ -106,7 +106,9 @@ class Occupancy:
         it was given, so that they are taken again when they are back.
         """
         shape = entry.shape
-        devices = entry.devices if entry.devices_known else tuple(self._free(row, shape))
+        devices = entry.known
+        if _assumed_gpus(entry):
+            devices += tuple(self._free(row, shape, but=devices))
         present = _present(devices, machine)
         if len(present) < shape.gpus:
             self._short.add(machine.name)
@@ -116,25 +118,36 @@ class Occupancy:
     # -- pods ------------------------------------------------------------------------------------
 
     def bind(self, pod: Pod, node: str, devices: Sequence[int] | None = None) -> None:
-        """The pod runs on the node, on these GPUs; None = it is not known which.
+        """The pod runs on the node.
 
-        Unknown ones are taken as our answer had them, else as the allocator would give them.
+        Args:
+            pod: that was seen there.
+            node: where.
+            devices: GPUs that are known to be its: of a pod with claims those that they were given,
+                and the device plugin's come on top. None = nothing is known. What is not known is
+                taken as our answer had it, else as the allocator would give it.
         """
         is_new = pod.uid not in self._bound
+        shape = pod.shape if pod.given is None else pod.shape_with(len(devices or ()))
         before = self._ledger.drop(pod.uid) or self._bound.get(pod.uid)
         self._waiting.discard(pod.uid)
         if devices is not None:
             self.predictor.held.let_go(_holder(pod.uid))  # its claims' own news has come
         if before is not None and before.node == node:
             kept = self._on[node].get(pod.uid, before)
-            if devices is None or tuple(devices) == kept.devices:
+            if devices is None:
+                # It keeps its GPUs; CPU and memory may be resized in place.
+                cpu, memory = shape.cpu_milli, shape.memory_mib
+                shape = replace(kept.shape, cpu_milli=cpu, memory_mib=memory)
+                devices = kept.known
+            if (tuple(devices), shape) == (kept.known, kept.shape):
                 if is_new:
                     self.nodes.came(kept.shape)
                 self._bound[pod.uid] = kept
                 return
         if before is not None:
             self._give_back(before)
-        entry = self._bound[pod.uid] = self._place(pod, node, devices)
+        entry = self._bound[pod.uid] = self._place(pod, node, shape, devices)
         if is_new:
             self.nodes.came(entry.shape)
 
@@ -143,8 +156,11 @@ class Occupancy:
         if pod.uid in self._bound:
             return
         self._waiting.add(pod.uid)
-        self._ledger.seen(pod.uid)
-        if self._ledger.entry(pod.uid) is None:
+        entry = self._ledger.entry(pod.uid)
+        if entry is not None and pod.unscheduled not in {None, entry.unscheduled}:
+            self.forget_assumed(pod.uid)  # kube-scheduler has given it up since the answer
+            entry = None
+        if entry is None:
             self.groups.put(pod, None)
 
     def assume(
@@ -161,15 +177,16 @@ class Occupancy:
         Args:
             pod: that was not seen on a node yet.
             node: where it will be.
-            devices: GPUs that it will get; None = any.
+            devices: GPUs that its claims will be given, of a pod without claims to be given any
+                those of the device plugin; None = any.
             now_seconds: on a clock that never goes back.
             others: devices that its claims will be given and that are no whole GPUs.
         """
         if node in self.row and pod.uid not in self._ended:
-            entry = self._place(pod, node, devices)
+            claimed = 0 if pod.claim is None else len(devices or ())
+            entry = self._place(pod, node, pod.shape_with(claimed), devices)
             self.predictor.held.hold(_holder(pod.uid), others)
-            is_seen = pod.uid in self._waiting
-            for crowded in self._ledger.add(entry, now_seconds, is_seen=is_seen):
+            for crowded in self._ledger.add(entry, now_seconds):
                 self._give_back(crowded)
 
     def forget_assumed(self, uid: str) -> None:
@@ -193,12 +210,15 @@ class Occupancy:
             self.nodes.left(bound.shape)
 
     def expire(self, now_seconds: float) -> int:
-        """Give back what was answered for pods that were never seen; how many."""
+        """Give back what was answered for pods that did not come; how many."""
         due = self._ledger.expired(now_seconds)
         for entry in due:
             self._give_back(entry)
-            self.groups.drop(entry.uid)
         return len(due)
+
+    def answered_on(self, nodes: Collection[str]) -> int:
+        """Pods that are taken to be on these nodes by answers of ours, and were not seen there."""
+        return self._ledger.count_on(nodes)
 
     def recall(self, starts: Sequence[Start]) -> None:
         """After a start: what the ages of the pods that run say of those that left."""
@@ -224,6 +244,11 @@ class Occupancy:
         """Whether the pod was seen on a node."""
         return uid in self._bound
 
+    def shape_of(self, uid: str) -> Shape | None:
+        """What a pod that was seen on a node takes of it; None = it was not."""
+        entry = self._bound.get(uid)
+        return None if entry is None else entry.shape
+
     def is_assumed(self, uid: str, node: str) -> bool:
         """Whether the pod is taken to be on this node by an answer of ours."""
         entry = self._ledger.entry(uid)
@@ -233,14 +258,17 @@ class Occupancy:
         self,
         pod: Pod,
         node: str,
+        shape: Shape,
         devices: Sequence[int] | None,
     ) -> Assumed:
+        known = tuple(devices or ())
         entry = Assumed(
             uid=pod.uid,
             node=node,
-            shape=pod.shape if devices is None else pod.shape_with(len(devices)),
-            devices=tuple(devices or ()),
-            devices_known=devices is not None,
+            shape=shape,
+            devices=known,
+            known=known,
+            unscheduled=pod.unscheduled,
         )
         self.groups.put(pod, node)
         self._on[node][pod.uid] = entry
@@ -253,12 +281,16 @@ class Occupancy:
                 self._settle(node)
         return self._on[node][pod.uid]
 
-    def _free(self, row: int, shape: Shape) -> list[int]:
-        """As the allocator would give them; none where others took more than we knew of."""
+    def _free(self, row: int, shape: Shape, but: tuple[int, ...]) -> list[int]:
+        """The GPUs that the pod gets besides `but`, as the allocator would give them.
+
+        Fewer where others took more than we knew of.
+        """
         if shape.is_share and self.nodes.most[row] < shape.gpu_milli:
             return []
         if shape.gpus and not shape.is_share:
-            return list(self.predictor.plugged(row, shape.gpus) or self.nodes.devices(row, shape))
+            free = self.predictor.plugged(row, shape.gpus) or self.nodes.devices(row, shape)
+            return [one for one in free if one not in but][: shape.gpus - len(but)]
         return self.nodes.devices(row, shape)
 
     def _give_back(self, entry: Assumed) -> None:
@@ -282,6 +314,11 @@ class Occupancy:
 def _present(devices: Iterable[int], machine: Machine) -> list[int]:
     """Of these GPUs the ones that the node has now."""
     return [one for one in devices if one < machine.gpus]
+
+
+def _assumed_gpus(entry: Assumed) -> int:
+    """GPUs of a pod of which nothing says which they are."""
+    return entry.shape.gpus - len(entry.known)
 
 
 def _holder(uid: str) -> str:

@@ -17,6 +17,8 @@ from scheduler.indices import Indices
 WHOLE_MILLI = 1000
 GPUS_MAX = 16
 """GPUs a node may have; more than any machine on the market."""
+NO_GPU = -1
+"""In place of what is left of a GPU that a node does not have."""
 ANY_MODEL: frozenset[str] = frozenset()
 
 Int = NDArray[np.int64]
@@ -88,7 +90,7 @@ class Nodes:
         names: of each row; empty where there is no node.
         cpu: shape ``(N,)``, milli left.
         memory: shape ``(N,)``, MiB left.
-        gpus: shape ``(N, G)``, milli left of each GPU; ``-1`` where a node has fewer than G.
+        gpus: shape ``(N, G)``, milli left of each GPU; `NO_GPU` where a node has fewer than G.
         free: shape ``(N,)``, GPUs that are not in use.
         most: shape ``(N,)``, milli left of the GPU with most left; 0 without GPUs.
         idle: shape ``(N,)``, milli left over all GPUs.
@@ -106,7 +108,7 @@ class Nodes:
         slots = max((len(node.gpus_milli) for node in rows), default=0)
         self.cpu: Int = np.empty(0, np.int64)
         self.memory: Int = np.empty(0, np.int64)
-        self.gpus: Int = np.full((0, max(slots, 1)), -1, np.int64)
+        self.gpus: Int = np.full((0, max(slots, 1)), NO_GPU, np.int64)
         self.free: Int = np.empty(0, np.int64)
         self.most: Int = np.empty(0, np.int64)
         self.idle: Int = np.empty(0, np.int64)
@@ -146,13 +148,13 @@ class Nodes:
             message = f"{node.name} has {count} GPUs; at most {GPUS_MAX} can be told apart"
             raise ValueError(message)
         if count > slots:
-            self.gpus = np.pad(self.gpus, ((0, 0), (0, count - slots)), constant_values=-1)
+            self.gpus = np.pad(self.gpus, ((0, 0), (0, count - slots)), constant_values=NO_GPU)
         self.names[row] = node.name
         self.cpu[row], self.memory[row] = node.cpu_milli, node.memory_mib
         before = int(self.model[row])
         self.model[row] = self._models.take(node.model)
         self._models.leave(before)
-        self.gpus[row] = -1
+        self.gpus[row] = NO_GPU
         self.gpus[row, :count] = node.gpus_milli
         self._counted(row)
 
@@ -164,7 +166,7 @@ class Nodes:
     def _extend(self, count: int) -> None:
         before = len(self)
         self.names += [""] * count
-        self.gpus = np.pad(self.gpus, ((0, count), (0, 0)), constant_values=-1)
+        self.gpus = np.pad(self.gpus, ((0, count), (0, 0)), constant_values=NO_GPU)
         for name in ("cpu", "memory", "free", "most", "idle", "model", "version"):
             setattr(self, name, np.pad(getattr(self, name), (0, count)))
         self.cpu[before:] = self.memory[before:] = -1
@@ -228,7 +230,7 @@ class Nodes:
 
     @property
     def _gpus(self) -> int:
-        return int((self.gpus >= 0).sum())
+        return int((self.gpus != NO_GPU).sum())
 
     def _change(self, row: int, shape: Shape, devices: Sequence[int], *, sign: int) -> None:
         self.cpu[row] += sign * shape.cpu_milli

@@ -24,6 +24,7 @@ from scheduler.pods import Pod
 from scheduler.score.answers import Answers
 from scheduler.score.columns import Columns, take_rows, total
 from scheduler.score.hot_start import hot_start_columns
+from scheduler.score.islands import ISLANDS
 from scheduler.score.preference import places_of
 from scheduler.score.rule import EXPECTED_PODS, FillRule
 
@@ -43,7 +44,7 @@ class _View:
     columns: Columns
     remainders: Int
     shapes: Int
-    """Shape ``(N,)``: GPUs that it takes there; -1 = the claim does not fit."""
+    """Shape ``(N,)``: GPUs that it takes there in all; -1 = the claim does not fit."""
     offers: Offers | None
     places: Int
     """Shape ``(N,)``: how many such pods each node has room for."""
@@ -108,7 +109,7 @@ class PlacementState:
         self.occupancy.waits(pod)
 
     def bound(self, pod: Pod, node: str, devices: list[int] | None = None) -> None:
-        """The pod runs on the node, on these GPUs; None = it is not known which."""
+        """The pod runs on the node, on these GPUs; see `Occupancy.bind`."""
         self.occupancy.bind(pod, node, devices)
 
     def gone(self, uid: str) -> None:
@@ -181,18 +182,21 @@ class PlacementState:
             places = places_of(self.nodes, shape) if pod.group or self._has_cliques else wanted
         else:
             offers = self.occupancy.predictor.of(pod.claim, 0)
-            wanted = offers.count
+            wanted = np.where(offers.count >= 0, offers.count + pod.shape.gpus, -1)
             columns = {EXPECTED_PODS: np.full(len(self.nodes), -np.inf)}
             remainders = np.full(len(self.nodes), -1, np.int64)
             places = np.zeros(len(self.nodes), np.int64)
             counts = np.unique(wanted[wanted >= 0]).tolist()
             for gpus in counts:
-                shape, there = pod.shape_with(gpus), wanted == gpus
+                shape, there = pod.shape_with(gpus - pod.shape.gpus), wanted == gpus
                 ranking = self._rule.rank(shape, there, part=1 / len(counts))
                 take_rows(columns, ranking.columns, there)
                 places[there] = places_of(self.nodes, shape)[there]
         part = pod.shape.gpu_milli / WHOLE_MILLI if pod.claim is None else 1.0
         columns |= self.occupancy.preferences.columns(pod, wanted.clip(0) * part, offers)
+        plugged = None if pod.claim is None else self._offers(pod.shape)
+        if plugged is not None:
+            columns[ISLANDS] = columns[ISLANDS] - plugged.island_milli
         whole = np.zeros_like(wanted) if pod.claim is None and pod.shape.is_share else wanted
         columns |= hot_start_columns(
             self.launchers,

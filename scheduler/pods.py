@@ -24,7 +24,7 @@ from scheduler.resource_claim import SELECTORS_MAX, Claim, selector_characters, 
 
 GPU_RESOURCES: Final = WHOLE
 GPU_MILLI: Final = "foresail.io/gpu-milli"
-"""Annotation: the part of one GPU that a pod shares, in thousandths."""
+"""Annotation: the part of one GPU that a pod shares, in thousandths; see `Known.shares`."""
 GPU_MODELS: Final = "foresail.io/gpu-models"
 """Annotation: GPU models that will do, joined by `|`."""
 WEIGHTS: Final = "foresail.io/weights"
@@ -69,6 +69,9 @@ class Known:
     """None = a claim that is there and cannot be predicted."""
     sizes: Mapping[tuple[Kind, str], int] = field(default_factory=dict)
     """Pods of each PodGroup."""
+    shares: bool = False
+    """Something gives out parts of GPUs as `GPU_MILLI` says. Device plugins give whole ones for
+    `nvidia.com/gpu: 1`, and kube-scheduler counts whole ones: this is so in benchmarks alone."""
 
 
 NOTHING_KNOWN: Final = Known()
@@ -99,6 +102,7 @@ class Pod:
     name: str
     """With its namespace."""
     shape: Shape
+    """With the GPUs that the device plugin gives it, and without those of its claims."""
     group: Group | None = None
     images: tuple[str, ...] = ()
     weights: str | None = None
@@ -107,19 +111,22 @@ class Pod:
     config: Config | None = None
     """That a requester of Fast Model Actuation wants to be served; None = it is none."""
     claim: Claim | None = None
-    """What its claims still ask for; the shape is without it."""
+    """What its claims still ask for."""
     given: tuple[Place, ...] | None = None
     """Devices that its claims were given; None = it has no claims, or not all were given any."""
     claim_names: tuple[str, ...] = ()
     """With their namespace; as far as they are made."""
+    unscheduled: int | None = None
+    """A number for why kube-scheduler has found no node for it so far; None = it has not said."""
     unknown: str | None = None
     """Why it is not known here what it asks for; None = it is known."""
 
-    def shape_with(self, gpus: int) -> Shape:
-        """Its shape where its claim takes so many whole GPUs."""
-        if self.claim is None and self.given is None:
+    def shape_with(self, claimed: int) -> Shape:
+        """Its shape where its claims take so many whole GPUs, beside those of the device plugin."""
+        if not claimed:
             return self.shape
-        return replace(self.shape, gpus=gpus, gpu_milli=WHOLE_MILLI if gpus else 0)
+        gpus = min(self.shape.gpus + claimed, GPUS_MAX)
+        return replace(self.shape, gpus=gpus, gpu_milli=WHOLE_MILLI)
 
 
 def pod_of(document: object, known: Known = NOTHING_KNOWN) -> Pod:
@@ -150,15 +157,19 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         UnreadablePodError: it asks for more than any node has, or an annotation makes no sense.
     """
     try:
-        shape, weights, needs_nvlink = _asked(pod)
+        shape, weights, needs_nvlink = _asked(pod, known)
     except ValueError as error:
         raise UnreadablePodError(f"pod {pod.name[:128]}: {error}") from error
     names = (*pod.claims, *pod.claims_to_come)
-    claims = [claim for name in names if (claim := known.claims.get(name)) is not None]
+    made = {name: known.claims.get(name) for name in pod.claims}
+    claims = [claim for claim in made.values() if claim is not None]
+    missing = [name for name, claim in made.items() if claim is None]
     unknown = None
-    if len(claims) < len(names):
-        missing = next(name for name in names if known.claims.get(name) is None)
-        unknown = f"ResourceClaim {missing} is not known, or cannot be predicted"
+    if missing:
+        unknown = f"ResourceClaim {missing[0]} is not known, or cannot be predicted"
+    elif pod.claims_to_come:
+        # A claim may have the template's name, and is another one.
+        unknown = f"the claim of ResourceClaimTemplate {pod.claims_to_come[0]} is not made yet"
     waiting = [claim for claim in claims if claim.given is None]
     if unknown is None and selector_characters(waiting) > SELECTORS_MAX:
         unknown = f"its claims have selectors of more than {SELECTORS_MAX} characters together"
@@ -174,6 +185,7 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         claim=together(waiting) if waiting and unknown is None else None,
         given=_given(claims) if claims and not waiting and unknown is None else None,
         claim_names=names,
+        unscheduled=pod.unscheduled,
         unknown=unknown,
     )
 
@@ -182,11 +194,11 @@ def _given(claims: list[Claim]) -> tuple[Place, ...]:
     return tuple(place for claim in claims for place in claim.given or ())
 
 
-def _asked(pod: records.Pod) -> tuple[Shape, str, bool]:
+def _asked(pod: records.Pod, known: Known) -> tuple[Shape, str, bool]:
     """What it asks for, the weights that it loads, and whether NVLink must join its GPUs."""
     try:
         return (
-            _shape(pod, pod.annotations),
+            _shape(pod, pod.annotations, known),
             _bounded(pod.annotations, WEIGHTS),
             _needs_nvlink(pod.annotations),
         )
@@ -194,10 +206,10 @@ def _asked(pod: records.Pod) -> tuple[Shape, str, bool]:
         if pod.node is None:
             raise
         # It runs: what it has counts, whatever its annotations say.
-        return _shape(pod, {}), "", False
+        return _shape(pod, {}, known), "", False
 
 
-def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
+def _shape(pod: records.Pod, annotations: Mapping[str, str], known: Known) -> Shape:
     nothing = Fraction(0)
     cpu = pod.requests.get("cpu", nothing) * 1000
     memory = pod.requests.get("memory", nothing) / _MIB
@@ -207,7 +219,7 @@ def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
         raise ValueError(f"asks for more than any node has: GPUs {float(gpus):.0f}")
     models = _bounded(annotations, GPU_MODELS).split("|")
     milli = WHOLE_MILLI
-    if gpus == 1 and GPU_MILLI in annotations:
+    if known.shares and gpus == 1 and GPU_MILLI in annotations:
         milli = int(quantity(annotations[GPU_MILLI]))
     return Shape(
         cpu_milli=ceil(cpu),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from sys import intern
 from typing import Final
+from zlib import crc32
 
 from fleet.annotations import (
     DELETION_COST,
@@ -89,6 +90,9 @@ class Pod:
     started_seconds: float | None = None
     """When the kubelet took it up."""
     conditions: tuple[Condition, ...] = ()
+    unscheduled: int | None = None
+    """A number for what its scheduler wrote of why it has no node: another text has another number.
+    None = nothing of the kind."""
     ip: str | None = None
     host_network: bool = False
     ports: frozenset[int] = frozenset()
@@ -207,6 +211,7 @@ def pod_of(document: object) -> Pod:
         created_seconds=seconds(metadata, "creationTimestamp"),
         started_seconds=seconds(status, "startTime"),
         conditions=conditions(status),
+        unscheduled=_unscheduled(status),
         ip=text(status, "podIP"),
         host_network=spec.get("hostNetwork") is True,
         ports=_ports(spec),
@@ -271,6 +276,14 @@ def _variable(spec: Json, name: str) -> str | None:
 def _by_claims(status: Json) -> frozenset[str]:
     mappings = listed(part(status, "extendedResourceClaimStatus"), "requestMappings")
     return frozenset(filter(None, (text(one, "resourceName") for one in mappings)))
+
+
+def _unscheduled(status: Json) -> int | None:
+    for one in listed(status, "conditions"):
+        if text(one, "type") == "PodScheduled" and text(one, "status") == "False":
+            said = (text(one, name) or "" for name in ("lastTransitionTime", "reason", "message"))
+            return crc32("\n".join(said).encode())
+    return None
 
 
 def _container_states(status: Json) -> list[Json]:

@@ -7,6 +7,7 @@ the node as unknown. docs/agent.md lists every field.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -161,8 +162,13 @@ class Report(_Part):
 
     @property
     def islands(self) -> tuple[int, ...]:
-        """The island of each GPU, by index; empty = not known of all."""
-        found = [gpu.island for gpu in self.gpus or ()]
+        """The island of each GPU, by index; empty = not known of all that answer.
+
+        One that does not answer is joined to none: it has an island of its own.
+        """
+        gpus = self.gpus or ()
+        fresh = count(len(gpus))
+        found = [next(fresh) if gpu.lost is not None else gpu.island for gpu in gpus]
         known = tuple(island for island in found if island is not None)
         return known if len(known) == len(found) else ()
 
@@ -195,10 +201,12 @@ class AgentReport:
     """What readers need of a report, a tenth of its size."""
 
     uuids: tuple[str | None, ...]
+    """None = it does not answer."""
     islands: tuple[int, ...]
-    """Of each GPU, in the order of the UUIDs; empty = not known of all."""
+    """Of each GPU, in the order of the UUIDs, of one that does not answer an island of its own;
+    empty = not known."""
     product: str | None
-    """None = GPUs differ, or do not say."""
+    """None = GPUs that answer differ, or do not say."""
     clique: str | None
     bus_share: float | None = None
     """Of the bus bandwidth that its links allow, what NCCL realised; None = not known."""
@@ -219,7 +227,7 @@ def agent_report(text: str, boot_id: str | None) -> AgentReport | None:
         raise UnreadableReportError(f"of an earlier boot, {report.boot_id}; now it is {boot_id}")
     if report.gpus is None:
         return None
-    products = {gpu.product for gpu in report.gpus}
+    products = {gpu.product for gpu in report.gpus if gpu.lost is None}
     return AgentReport(
         uuids=tuple(gpu.uuid for gpu in report.gpus),
         islands=report.islands,

@@ -276,6 +276,7 @@ class Feed:
             if not self.intake.placement.warm(nodes_max=_WARM_NODES):
                 await self._changes.wait()
                 self._changes.clear()
+            self.intake.placement.occupancy.expire(steady_clock())
             await asyncio.sleep(_WARM_PAUSE_SECONDS)
 
     async def _lull(self) -> None:

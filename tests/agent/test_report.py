@@ -231,6 +231,16 @@ class TestMachine:
         assert made.clique == "00000090-0000-0000-0000-000000000000.32766"
         assert made.model == "gb200"
 
+    def test_a_gpu_that_does_not_answer_hides_nothing_of_the_others(self) -> None:
+        tray = told("gb200-tray")
+        tray["gpus"][2] = {"error": "GPU_IS_LOST"}
+        tray["pairs"] = [one for one in tray["pairs"] if 2 not in one["of"]]
+        made = self.machine(report(tray).text(), gpus=4)
+
+        assert (made.model, made.islands, made.largest_island) == ("gb200", (0, 0, 4, 0), 3)
+        withdrawn = self.machine(report(tray).text(), gpus=3)
+        assert (withdrawn.islands, withdrawn.largest_island) == ((0, 0, 0), 3)
+
     def test_a_label_of_gpu_feature_discovery_comes_first(self) -> None:
         labels = {"nvidia.com/gpu.product": "NVIDIA-L40S-SHARED", "nvidia.com/gpu.clique": "u.1"}
         made = self.machine(report(told("gb200-tray")).text(), gpus=4, **labels)

@@ -129,7 +129,7 @@ class Placing:
         labels = {"pool": pool, "nvidia.com/gpu.product": product.replace(" ", "-")}
         if clique is not None:
             labels["nvidia.com/gpu.clique"] = clique
-        annotations = {REPORT: reported(*islands)} if islands else {}
+        annotations = {REPORT: reported(*islands, node=name)} if islands else {}
         kubernetes.add_node(self.bed, name, gpus=gpus, labels=labels, annotations=annotations)
         self._gpus[name] = gpus
 

@@ -28,6 +28,7 @@ from tests.foresail.test_explain import serving
 from tests.foresail.test_scheduling import OPTIONS, Api, Asking, asking
 from tests.scheduler.objects import A100, node, pod
 
+SPLIT = "the 2 GPUs that its claim would get are in 2 NVLink islands"
 ANSWER = PlacementAnswer(
     pod="llm/chat-0",
     uid="u1",
@@ -45,8 +46,7 @@ ANSWER = PlacementAnswer(
     ),
     refusals=(
         Refusal(
-            reason="no GPU with 500 milli free", nodes=9, examples=("c", "d", "e"),
-            for_now=True,
+            reason=SPLIT, nodes=9, examples=("c", "d", "e"), for_now=True,
         ),
         Refusal(
             reason="GPU model l40s, not one that is asked for: h100-sxm", nodes=1, examples=("f",),
@@ -57,7 +57,7 @@ ANSWER = PlacementAnswer(
 FULL = PlacementAnswer(
     pod="llm/chat-0", uid="u1", at_seconds=100.0, asked=1, passed=0,
     refusals=(
-        Refusal(reason="no GPU with 500 milli free", nodes=1, examples=("a",), for_now=True),
+        Refusal(reason=SPLIT, nodes=1, examples=("a",), for_now=True),
     ),
 )  # fmt: skip
 
@@ -77,7 +77,7 @@ class TestText:
             "  sum                   -304  -1,808\n"
             "  score                   10       0\n"
             "refused:\n"
-            "       9 for now: no GPU with 500 milli free (c, d, e, ...)\n"
+            f"       9 for now: {SPLIT} (c, d, e, ...)\n"
             "       1 even if empty: GPU model l40s, not one that is asked for: h100-sxm (f)\n"
         )
 
@@ -252,6 +252,6 @@ class TestEvents:
         assert summary(told()) == (
             "2 of 12 nodes can take it; best is a: -304 thousandths of a GPU "
             "(expected_pods -300, begun_nodes -4); "
-            "refused 9: no GPU with 500 milli free; "
+            "refused 9: the 2 GPUs that its claim would get are in 2 NVLink islands; "
             "1: GPU model l40s, not one that is asked for: h100-sxm"
         )

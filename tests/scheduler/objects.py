@@ -33,7 +33,7 @@ def node(
     *,
     gpus: int = 0,
     product: str = H100,
-    islands: Sequence[int] = (),
+    islands: Sequence[int | None] = (),
     labels: Mapping[str, str] | None = None,
     **annotations: str,
 ) -> Json:
@@ -42,7 +42,7 @@ def node(
         allocatable["nvidia.com/gpu"] = str(gpus)
     told = {f"foresail.io/{key}": value for key, value in annotations.items()}
     if islands:
-        told[REPORT] = reported(*islands)
+        told[REPORT] = reported(*islands, node=name)
     return {
         "metadata": {
             "name": name,

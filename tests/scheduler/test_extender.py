@@ -19,7 +19,7 @@ from foresail.ports.sites import Sites
 from scheduler.extender import REASON, Extender
 from scheduler.extender_wire import arguments_of
 from scheduler.fit import REASON_MAX
-from scheduler.ledger import UNSEEN_SECONDS
+from scheduler.ledger import ANSWER_SECONDS
 from scheduler.machines import Machine, machine_of
 from scheduler.mix import Mix
 from scheduler.placement import Shape
@@ -107,6 +107,12 @@ def share(uid: str, milli: int) -> dict[str, object]:
     return pod(uid, annotations={GPU_MILLI: str(milli)})
 
 
+def unscheduled(reason: str, message: str) -> dict[str, object]:
+    condition = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
+    return {"phase": "Pending", "conditions": [condition]}
+
+
+SHARING = Known(shares=True)
 SHARE = pod(annotations={GPU_MILLI: "300", GPU_MODELS: "h100"})
 
 
@@ -119,7 +125,7 @@ async def serving(
     *machines: Machine, clock: Clock | None = None, placement: bool = True
 ) -> AsyncIterator[tuple[ClientSession, PlacementState | None]]:
     made = PlacementState(machines, MIX) if placement else None
-    extender = Extender(placement=made, clock=clock or Clock())
+    extender = Extender(placement=made, clock=clock or Clock(), known=SHARING)
     server = TestServer(extender.application())
     await server.start_server()
     try:
@@ -270,25 +276,60 @@ class TestPrioritise:
         clock = Clock()
         async with serving(machine("a", 1), clock=clock) as (session, _):
             await told(session, "prioritize", asked(share("lost", 600), "a"))
-            clock.seconds += UNSEEN_SECONDS - 1
+            clock.seconds += ANSWER_SECONDS - 1
             assert await passed(session, share("next", 600), "a") == []
             clock.seconds += 1
             assert await passed(session, share("next", 600), "a") == ["a"]
 
     @pytest.mark.parametrize("is_seen_first", [True, False])
-    async def test_an_answer_stands_as_long_as_its_pod_waits(self, *, is_seen_first: bool) -> None:
+    async def test_an_answer_for_a_pod_that_waits_stands_as_long_as_a_binding_may_take(
+        self, *, is_seen_first: bool
+    ) -> None:
         # Permit and binding may take many minutes, and of shares only we know.
         clock = Clock()
         lost = share("slow", 600)
         async with serving(machine("a", 1), clock=clock) as (session, placement):
             assert placement is not None
             if is_seen_first:
-                placement.waits(pod_of(lost))
+                placement.waits(pod_of(lost, SHARING))
             await told(session, "prioritize", asked(lost, "a"))
-            placement.waits(pod_of(lost))
-            clock.seconds += 100 * UNSEEN_SECONDS
+            placement.waits(pod_of(lost, SHARING))
+            clock.seconds += ANSWER_SECONDS - 1
             assert await passed(session, share("next", 600), "a") == []
+            clock.seconds += 1
+            # It failed without a word, and kube-scheduler asks no more while nothing fits it.
+            assert await passed(session, share("next", 600), "a") == ["a"]
+
+    async def test_an_answer_for_a_pod_that_was_deleted_since_takes_nothing(self) -> None:
+        async with serving(machine("a", 1)) as (session, placement):
+            assert placement is not None
+            await told(session, "prioritize", asked(share("slow", 600), "a"))
+            placement.waits(pod_of(share("slow", 600), SHARING))
             placement.gone("slow")
+            assert await passed(session, share("next", 600), "a") == ["a"]
+
+    @pytest.mark.parametrize(
+        ("before", "since"),
+        [
+            (None, ("Unschedulable", "0/1 nodes are available")),
+            ("0/1 nodes are available", ("SchedulerError", "binding rejected")),
+            ("0/1 nodes are available", ("Unschedulable", "timed out at permit")),
+        ],
+    )
+    async def test_an_answer_for_a_pod_that_kube_scheduler_gave_up_takes_nothing(
+        self, before: str | None, since: tuple[str, str]
+    ) -> None:
+        tried = share("tried", 600)
+        if before is not None:
+            tried["status"] = unscheduled("Unschedulable", before)
+        async with serving(machine("a", 1)) as (session, placement):
+            assert placement is not None
+            placement.waits(pod_of(tried, SHARING))
+            await told(session, "prioritize", asked(tried, "a"))
+            placement.waits(pod_of(tried, SHARING))  # what was known when it was asked about
+            assert await passed(session, share("next", 600), "a") == []
+            placement.waits(pod_of({**tried, "status": unscheduled(*since)}, SHARING))
+            assert placement.assumed == 0
             assert await passed(session, share("next", 600), "a") == ["a"]
 
     async def test_an_answer_for_a_pod_that_was_deleted_before_takes_nothing(self) -> None:
@@ -516,7 +557,12 @@ class TestObjects:
 
     def test_a_share_is_an_annotation_in_thousandths(self) -> None:
         document = pod(annotations={"foresail.io/gpu-milli": "300"})
-        assert pod_of(document).shape.gpu_milli == 300
+        assert pod_of(document, SHARING).shape.gpu_milli == 300
+
+    @pytest.mark.parametrize("milli", ["300", "500m", "many"])
+    def test_where_nothing_gives_out_shares_a_pod_has_a_whole_gpu(self, milli: str) -> None:
+        document = pod(annotations={"foresail.io/gpu-milli": milli})
+        assert pod_of(document).shape.total_milli == 1000
 
     def test_an_unreadable_pod_is_named(self) -> None:
         with pytest.raises(UnreadablePodError, match=r"pod team/u1: .*'many' is no quantity"):

@@ -1,5 +1,6 @@
 """Groups of pods: none of them begins where not all of them have room."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from fleet.cluster.kinds import Kind
 from scheduler.groups import UNSEEN_SECONDS
 from scheduler.history import USUAL, History
 from scheduler.intake import Intake
+from scheduler.ledger import ANSWER_SECONDS
 from scheduler.mix import Mix
 from scheduler.placement_state import SCORE_MAX, PlacementState
 from scheduler.pods import pod_of
@@ -52,9 +54,12 @@ def told(made: Intake, *documents: Json) -> None:
         put(made, Kind.POD, one)
 
 
-def asked(made: Intake, document: Json, *names: str, now: float = 0) -> tuple[list[str], str]:
+def asked(
+    made: Intake, document: Json, *names: str, now: float = 0, shares: bool = False
+) -> tuple[list[str], str]:
     """The nodes that are left, and why the first of the others is not, or what was assumed."""
-    result = made.placement.filter(pod_of(document, made.known), list(names), now_seconds=now)
+    known = replace(made.known, shares=shares)
+    result = made.placement.filter(pod_of(document, known), list(names), now_seconds=now)
     why = next(iter(result.failed.values()), result.assumed or "")
     return result.passed, why
 
@@ -83,6 +88,17 @@ def test_each_member_counts_with_what_it_asks_itself() -> None:
     told(made, *(member(f"w{at}", cpu="22", index=at) for at in (1, 2, 3)))
     passed, why = asked(made, member("leader", gpus=8, index=0), "a")
     assert (passed, why[:26]) == ([], "room for 3 of the 4 pods t")
+
+
+def test_the_reason_says_where_answers_and_no_pods_hold_the_room() -> None:
+    made = intake(node("a", gpus=8))
+    made.placement.prioritise(pod_of(pod("tried", gpus=1)), ["a"], now_seconds=0)
+    document = member("m0", gpus=1, size=8)
+    assert asked(made, document, "a")[1].startswith(
+        "room for 7 of the 8 pods that group llm/leaderworkerset.sigs.k8s.io/name/llama/0 still"
+        " lacks; counted there and not bound yet: 1; 7 of them not seen yet"
+    )
+    assert asked(made, document, "a", now=ANSWER_SECONDS)[0] == ["a"]
 
 
 def test_members_on_their_nodes_need_no_room_any_more() -> None:
@@ -180,9 +196,9 @@ def test_shares_of_a_gpu_count_by_what_is_left_of_each() -> None:
         return document
 
     # Two of 400 a GPU.
-    assert asked(made, share("m0", 4), "a")[0] == ["a"]
+    assert asked(made, share("m0", 4), "a", shares=True)[0] == ["a"]
     made.placement.gone("m0")
-    assert asked(made, share("m1", 5), "a")[0] == []
+    assert asked(made, share("m1", 5), "a", shares=True)[0] == []
 
 
 @pytest.mark.parametrize(("size", "passes"), [(4, True), (5, False)])

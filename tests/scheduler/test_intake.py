@@ -436,6 +436,24 @@ class TestPods:
         drop(made, Kind.POD, pod("p"))
         assert (made.placement.nodes.came_milli, made.placement.nodes.left_milli) == (2000, 2000)
 
+    @pytest.mark.parametrize("claims", [(), ("c",)])
+    def test_a_pod_that_is_resized_in_place_keeps_its_gpus(self, claims: tuple[str, ...]) -> None:
+        made = intake(
+            (Kind.NODE, node("a", gpus=8)),
+            (Kind.CLAIM, claim("c", (H100, 1), given=("nic-0",), pool="a")),
+            (Kind.POD, pod("other", gpus=1, on="a")),
+            (Kind.POD, pod("p", gpus=2, claims=claims, on="a")),
+        )
+        before = made.placement.nodes.gpus.copy()
+        wide = pod("p", gpus=2, claims=claims, on="a")
+        for cpu, left in (("60", 3000), ("2", 61_000)):
+            wide["spec"]["containers"][0]["resources"]["requests"]["cpu"] = cpu
+            put(made, Kind.POD, wide)
+            assert state(made)["a"][0] == left
+            assert (made.placement.nodes.gpus == before).all()
+        drop(made, Kind.POD, wide)
+        assert state(made)["a"][0] == 63_000
+
     def test_pods_that_come_are_what_is_expected_next(self) -> None:
         history = History()
         made = Intake(PlacementState((), Mix(dict(USUAL))), history)
@@ -549,6 +567,16 @@ class TestClaims:
             (Kind.SLICE, resource_slice("a", H100, name="new", generation=2)),
         )
         assert idle(made) == {"a": 1}
+
+    def test_a_claim_with_the_name_of_a_template_stands_in_for_none(self) -> None:
+        made = intake(*self.events())
+        document = pod("q")
+        document["spec"]["resourceClaims"] = [{"name": "r", "resourceClaimTemplateName": "c"}]
+        asked = pod_of(document, made.known)
+        assert (asked.given, asked.unknown) == (
+            None,
+            "the claim of ResourceClaimTemplate llm/c is not made yet",
+        )
 
     def test_a_class_told_late_makes_claims_readable(self) -> None:
         events = self.events()

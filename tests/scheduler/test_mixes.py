@@ -46,7 +46,7 @@ class TestHistory:
 
 
 class TestFile:
-    def test_a_file_is_a_mix(self) -> None:
+    def test_a_file_is_a_mix_and_a_share_in_it_a_whole_gpu(self) -> None:
         mix = mix_of(
             "pods:\n"
             "  - {weight: 6, cpu: 8, memory: 64Gi, gpus: 1}\n"
@@ -56,7 +56,7 @@ class TestFile:
         assert mix.weights == {
             Shape(cpu_milli=8000, memory_mib=65_536, gpus=1, gpu_milli=1000): 7.0,
             Shape(
-                cpu_milli=500, memory_mib=2048, gpus=1, gpu_milli=250, models=frozenset({"t4"})
+                cpu_milli=500, memory_mib=2048, gpus=1, gpu_milli=1000, models=frozenset({"t4"})
             ): 2.0,
         }
 
@@ -68,7 +68,7 @@ class TestFile:
             ("pods:\n- {cpu: 1, memory: 1Gi,\n   weight: 0}", "line 3: pods.0.weight"),
             ("pods: [{weight: 1, cpu: many, memory: 1Gi}]", "pods.0.cpu: .*'many' is no quantity"),
             ("pods: [{weight: 1, cpu: 1, memory: 1Gi, gpu: 1}]", "pods.0.gpu: Extra inputs"),
-            ("pods: [{weight: 1, cpu: 1, memory: 1Gi, gpus: 2, gpuMilli: 5}]", "several GPUs"),
+            ("pods: [{weight: 1, cpu: 1, memory: 1Gi, gpuMilli: 0}]", "pods.0.gpuMilli"),
             ("pods:\n- cpu: 1\n  cpu: 2", "line 3: key 'cpu' is on line 2 already"),
             ("- pods", "line 1: the file must hold a mapping"),
             ("pods: [", "line 1: not YAML: expected the node content"),

@@ -71,9 +71,21 @@ class TestDevicePlugin:
         assert filtered(made, joined("q", gpus=3), "a").passed == ["a"]
 
     def test_gpus_that_do_not_answer_are_joined_to_nothing(self) -> None:
-        made = intake((Kind.NODE, node("a", gpus=4, islands=(-1, -1, -1, -1))))
+        made = intake((Kind.NODE, node("a", gpus=4, islands=(None, None, None, None))))
         assert filtered(made, joined("p", gpus=2), "a").passed == []
         assert filtered(made, joined("q", gpus=1), "a").passed == ["a"]
+
+    @pytest.mark.parametrize("offered", [4, 3])
+    def test_one_that_does_not_answer_makes_no_node_fit_for_more(self, offered: int) -> None:
+        # The device plugin withdraws it, sooner or later.
+        made = intake((Kind.NODE, node("a", gpus=offered, islands=(0, None, 1, 1))))
+        assert filtered(made, joined("p", gpus=3), "a").passed == []
+        assert filtered(made, joined("q", gpus=2), "a").passed == ["a"]
+
+    def test_one_that_answers_and_is_withdrawn_makes_no_node_fit_for_more_either(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=3, islands=PAIRS)))
+        assert filtered(made, joined("p", gpus=3), "a").passed == []
+        assert filtered(made, joined("q", gpus=2), "a").passed == ["a"]
 
     def test_which_gpus_are_free_is_not_known_so_an_island_may_be(self) -> None:
         made = intake(
@@ -93,6 +105,41 @@ class TestClaims:
     def test_a_whole_island_is_taken(self, used: tuple[str, ...]) -> None:
         result = filtered(claimable(*used), joined("p", claims=("wanted",)), "a")
         assert result.passed == ["a"]
+
+    @pytest.mark.parametrize(
+        ("used", "passes"), [((), False), (("gpu-0", "gpu-2"), True), (("gpu-0",), False)]
+    )
+    def test_islands_are_those_of_the_same_gpus_where_minors_have_another_order(
+        self, used: tuple[str, ...], *, passes: bool
+    ) -> None:
+        # gpu-1 is the third GPU of the report, in the second island.
+        devices = resource_slice("a", *[A100] * 4)
+        second, third = (devices["spec"]["devices"][at]["attributes"] for at in (1, 2))
+        second["uuid"], third["uuid"] = third["uuid"], second["uuid"]
+        made = claimable(*used)
+        put(made, Kind.SLICE, devices)
+        result = filtered(made, joined("p", claims=("wanted",)), "a")
+        assert bool(result.passed) is passes
+
+    @pytest.mark.parametrize("withdrawn", [True, False])
+    def test_one_that_does_not_answer_joins_nothing(self, *, withdrawn: bool) -> None:
+        devices = resource_slice("a", *[A100] * 4)
+        if withdrawn:
+            del devices["spec"]["devices"][1]
+        made = claimable()
+        put(made, Kind.NODE, node("a", product=A100, islands=(0, None, 1, 1)))
+        put(made, Kind.SLICE, devices)
+        assert filtered(made, joined("p", claims=("wanted",)), "a").passed == []
+        put(made, Kind.CLAIM, claim("held", (A100, 2), given=("gpu-0", "gpu-1"), pool="a"))
+        put(made, Kind.POD, pod("holder", claims=("held",), on="a"))
+        assert filtered(made, joined("p", claims=("wanted",)), "a").passed == ["a"]
+
+    def test_a_report_about_other_gpus_turns_nothing_away(self) -> None:
+        made = claimable("gpu-1")
+        devices = resource_slice("a", *[A100] * 4)
+        devices["spec"]["devices"][3]["attributes"]["uuid"] = {"string": "GPU-new"}
+        put(made, Kind.SLICE, devices)
+        assert filtered(made, joined("p", claims=("wanted",)), "a").passed == ["a"]
 
     def test_one_gpu_needs_no_link(self) -> None:
         made = claimable("gpu-1")

@@ -21,6 +21,7 @@ from scheduler.machines import Facts
 from scheduler.mix import Mix
 from scheduler.placement_state import PlacementState
 from scheduler.view import views_of
+from tests.scheduler import slices
 from tests.scheduler.objects import H100, claim, node, pod, resource_slice
 
 CLUSTERS = Path(__file__).parents[1] / "fixtures" / "clusters"
@@ -198,6 +199,39 @@ def test_what_pods_keep_of_a_device_plugin_that_is_away_is_used_in_both() -> Non
 
     assert by_fleet(cluster) == expected
     assert by_extender(cluster, random.Random(0)) == expected  # noqa: S311 - no secret
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_plugged_gpus_beside_claims_and_claims_of_several_pods_are_the_same_in_both(
+    seed: int,
+) -> None:
+    nodes = node("plugged", gpus=8), node("claimed")
+    for one in nodes:
+        one["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    channels = slices.resource_slice("plugged", {"name": "channel-0"}, driver="imex.test")
+    channel = claim("channel", (H100, 1), given=("channel-0",), pool="plugged")
+    channel["status"]["allocation"]["devices"]["results"][0]["driver"] = "imex.test"
+    shared = claim("shared", (H100, 2), given=("gpu-0", "gpu-1"), pool="claimed")
+    cluster = Cluster.of(
+        "one",
+        {
+            Kind.NODE: [record_of(Kind.NODE, one) for one in nodes],
+            Kind.SLICE: [
+                record_of(Kind.SLICE, channels),
+                record_of(Kind.SLICE, resource_slice("claimed", *[H100] * 4)),
+            ],
+            Kind.CLAIM: [record_of(Kind.CLAIM, one) for one in (channel, shared)],
+            Kind.POD: [
+                record_of(Kind.POD, pod("p", gpus=6, claims=("channel",), on="plugged")),
+                record_of(Kind.POD, pod("q", claims=("shared",), on="claimed")),
+                record_of(Kind.POD, pod("r", claims=("shared",), on="claimed")),
+            ],
+        },
+    )
+    expected = {"plugged": (8, 6, 2, 0, None), "claimed": (4, 2, 2, 0, None)}
+
+    assert by_fleet(cluster) == expected
+    assert by_extender(cluster, random.Random(seed)) == expected  # noqa: S311 - no secret
 
 
 def test_every_recorded_cluster_is_worked_out() -> None:

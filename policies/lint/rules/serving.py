@@ -117,7 +117,7 @@ def gpu_amounts(of: Object, inputs: Inputs) -> Iterator[Fault]:
                     yield Fault(at=where, why=why, do=f"set {asked}")
                 elif not _is_whole(limit):
                     why = "the API server takes whole GPUs only"
-                    do = "use whole GPUs, MIG, or the annotation foresail.io/gpu-milli"
+                    do = "use whole GPUs, MIG, or time-slicing"
                     yield Fault(at=where, why=why, do=do)
                 elif asked is not None and str(asked) != str(limit):
                     why = f"under requests it is {asked}"
