@@ -32,16 +32,29 @@ class Filtered:
     assumed: str | None = None
     """What was taken for granted; None = nothing."""
 
-    def refuse_all(self, reason: str, same: str) -> None:
+    def refuse_all(self, reason: str, same: str, *, for_good: bool = False) -> None:
         """Turn the nodes away that have passed, for what is no fault of any of them.
 
         Args:
             reason: said once, of the first node.
             same: what the others say.
+            for_good: no node could take the pod, however empty it is.
         """
+        refused = self.unresolvable if for_good else self.failed
         for at, name in enumerate(self.passed):
-            self.failed[name] = short(reason) if at == 0 else same
+            refused[name] = short(reason) if at == 0 else same
         self.passed = []
+
+
+def without_sense(names: list[str], fault: str) -> Filtered:
+    """No node may take a pod whose hard requirements cannot be read.
+
+    An error would not do: kube-scheduler skips an extender with `ignorable` that answers with one,
+    and the pod would run without what it asks for.
+    """
+    result = Filtered(list(names))
+    result.refuse_all(fault, "an annotation of the pod makes no sense", for_good=True)
+    return result
 
 
 def short(text: str) -> str:

@@ -36,6 +36,7 @@ _AMOUNT_MAX: Final = 2**30
 """Of thousandths of a CPU, and of MiB."""
 _ANNOTATION_MAX: Final = 4096
 """Characters of an annotation that is read: the names of dozens of GPU models."""
+_SHOWN_MAX: Final = 64
 _GROUP_LABELS: Final = (
     "leaderworkerset.sigs.k8s.io/name",
     "scheduling.x-k8s.io/pod-group",
@@ -78,6 +79,10 @@ class UnreadablePodError(ValueError):
     """A pod object that is not as the API has it."""
 
 
+class _AnnotationError(ValueError):
+    """An annotation that makes no sense; says its name, its value and what it takes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Pods that run together or not at all."""
@@ -114,6 +119,8 @@ class Pod:
     """With their namespace; as far as they are made."""
     unknown: str | None = None
     """Why it is not known here what it asks for; None = it is known."""
+    fault: str | None = None
+    """An annotation that makes no sense, so that no node may take it; None = there is none."""
 
     def shape_with(self, gpus: int) -> Shape:
         """Its shape where its claim takes so many whole GPUs."""
@@ -147,10 +154,10 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
     """What placement needs to know of a pod.
 
     Raises:
-        UnreadablePodError: it asks for more than any node has, or an annotation makes no sense.
+        UnreadablePodError: it asks for more than any node has.
     """
     try:
-        shape, weights, needs_nvlink = _asked(pod)
+        shape, weights, needs_nvlink, fault = _asked(pod)
     except ValueError as error:
         raise UnreadablePodError(f"pod {pod.name[:128]}: {error}") from error
     names = (*pod.claims, *pod.claims_to_come)
@@ -175,6 +182,7 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         given=_given(claims) if claims and not waiting and unknown is None else None,
         claim_names=names,
         unknown=unknown,
+        fault=fault,
     )
 
 
@@ -182,19 +190,18 @@ def _given(claims: list[Claim]) -> tuple[Place, ...]:
     return tuple(place for claim in claims for place in claim.given or ())
 
 
-def _asked(pod: records.Pod) -> tuple[Shape, str, bool]:
-    """What it asks for, the weights that it loads, and whether NVLink must join its GPUs."""
+def _asked(pod: records.Pod) -> tuple[Shape, str, bool, str | None]:
+    """What it asks for, its weights, whether NVLink must join its GPUs, and a fault in that."""
     try:
         return (
             _shape(pod, pod.annotations),
             _bounded(pod.annotations, WEIGHTS),
             _needs_nvlink(pod.annotations),
+            None,
         )
-    except ValueError:
-        if pod.node is None:
-            raise
-        # It runs: what it has counts, whatever its annotations say.
-        return _shape(pod, {}), "", False
+    except _AnnotationError as error:
+        # Of a pod that runs, what it has counts, whatever its annotations say.
+        return _shape(pod, {}), "", False, str(error) if pod.node is None else None
 
 
 def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
@@ -208,7 +215,7 @@ def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
     models = _bounded(annotations, GPU_MODELS).split("|")
     milli = WHOLE_MILLI
     if gpus == 1 and GPU_MILLI in annotations:
-        milli = int(quantity(annotations[GPU_MILLI]))
+        milli = _milli(annotations[GPU_MILLI])
     return Shape(
         cpu_milli=ceil(cpu),
         memory_mib=ceil(memory),
@@ -218,16 +225,34 @@ def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
     )
 
 
+def _milli(text: str) -> int:
+    """Thousandths of a GPU.
+
+    Raises:
+        _AnnotationError: it is no such number.
+    """
+    try:
+        milli = int(quantity(text))
+    except ValueError:
+        milli = 0
+    if not 0 < milli <= WHOLE_MILLI:
+        raise _AnnotationError(
+            f"annotation {GPU_MILLI} is {text[:_SHOWN_MAX]!r}; it takes thousandths of a GPU,"
+            f" a number from 1 to {WHOLE_MILLI}"
+        )
+    return milli
+
+
 def _needs_nvlink(annotations: Mapping[str, str]) -> bool:
     """Whether the annotation says so.
 
     Raises:
-        ValueError: it has another value than the one that there is.
+        _AnnotationError: it has another value than the one that there is.
     """
     value = annotations.get(NVLINK)
     if value not in {None, _REQUIRED}:
-        raise ValueError(
-            f"annotation {NVLINK} is {str(value)[:64]!r}; its only value is {_REQUIRED!r}"
+        raise _AnnotationError(
+            f"annotation {NVLINK} is {str(value)[:_SHOWN_MAX]!r}; its only value is {_REQUIRED!r}"
         )
     return value is not None
 
@@ -236,11 +261,11 @@ def _bounded(annotations: Mapping[str, str], name: str) -> str:
     """The annotation's text, empty where there is none.
 
     Raises:
-        ValueError: it is longer than any that makes sense.
+        _AnnotationError: it is longer than any that makes sense.
     """
     text = annotations.get(name, "")
     if len(text) > _ANNOTATION_MAX:
-        raise ValueError(
+        raise _AnnotationError(
             f"annotation {name} has {len(text)} characters; at most {_ANNOTATION_MAX} are read"
         )
     return text
