@@ -19,6 +19,8 @@ TERMS_MAX: Final = 64
 _MEMORY: Final = "nvidia.com/gpu.memory"
 _PRODUCTS: Final = {"nvidia": PRODUCT, "amd": "amd.com/gpu.product-name"}
 _RESOURCES: Final = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu"}
+VENDORS: Final = {resource: vendor for vendor, resource in _RESOURCES.items()}
+"""Whose GPUs a resource counts."""
 _KARPENTER_NAME: Final = "karpenter.k8s.aws/instance-gpu-name"
 _KARPENTER_MEMORY: Final = "karpenter.k8s.aws/instance-gpu-memory"
 _GKE: Final = "cloud.google.com/gke-accelerator"

@@ -239,7 +239,12 @@ def annotated(annotations: Mapping[str, object], catalogue: Catalogue) -> Need |
     }
     if not any(key in stated for key in SIZES):
         return None
-    return need_of(stated, catalogue, called=lambda key: f"annotation {DOMAIN}{key}")
+    return need_of(stated, catalogue, called=called)
+
+
+def called(key: str) -> str:
+    """What a pod calls a fact of its need."""
+    return f"annotation {DOMAIN}{key}"
 
 
 def need_of(
@@ -279,18 +284,27 @@ def need_of(
             f"or {' or '.join(map(called, rest))}"
         )
     need = Need(**values)
-    _check_width(need, called)
+    width = f"{called('tensor-parallel')} has the value '{need.tensor_parallel}'"
+    check_width(need, width, called)
     if need.precision is None and need.weights:
         return replace(need, precision=Precision.BF16)
     return need
 
 
-def _check_width(need: Need, called: Callable[[str], str]) -> None:
-    """Engines give each GPU the same number of attention heads, and refuse to start otherwise."""
+def check_width(need: Need, what: str, called: Callable[[str], str] = called) -> None:
+    """Engines give each GPU the same number of attention heads, and refuse to start otherwise.
+
+    Args:
+        need: with or without a width.
+        what: says the width, and where it was written.
+        called: what a key is called there.
+
+    Raises:
+        NeedError: the width does not divide the heads.
+    """
     width, heads = need.tensor_parallel, need.attention_heads
     if width is None or (heads or 2 ** (width.bit_length() - 1)) % width == 0:
         return
-    what = f"{called('tensor-parallel')} has the value '{width}'"
     if heads is not None:
         even = [str(one) for one in range(1, GPUS_MAX + 1) if heads % one == 0]
         raise NeedError(

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from fleet.catalogue import shipped
 from foresail.cli import main
-from scheduler.admission import CONTAINER, GivenBy, Policy, admit
+from scheduler.admission import GivenBy, Policy, admit
 from scheduler.claim_template import owned_template
+from scheduler.gpu_container import CONTAINER
 from scheduler.need_annotations import DOMAIN, FIELDS, SIZES
 from scheduler.webhook import APPLY_SECONDS_MAX, PATH
 from tests.deploy.examples import FOLDER, Manifest, documents_of
