@@ -6,6 +6,7 @@ NVLink islands, and groups. kube-scheduler tries preemption on nodes that are fu
 never on those of the second kind.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import compress
@@ -13,10 +14,16 @@ from typing import Final
 
 import numpy as np
 
+from fleet.catalogue import shipped
+from scheduler.naming import near_models
 from scheduler.placement import Int, Nodes, Shape
 
 REASON_MAX: Final = 240
 """Characters: of five thousand reasons one megabyte at most."""
+UNTOLD: Final = (
+    "of the nodes have GPUs of a model that is not known: the agent, or the label"
+    " nvidia.com/gpu.product of GPU feature discovery, tells it"
+)
 _NAME_MAX: Final = 64
 
 
@@ -66,7 +73,8 @@ def filtered(names: list[str], rows: Int, now: Nodes, shape: Shape) -> Filtered:
     """Sort `names` by whether they have a share of a GPU free, and a GPU model that will do.
 
     A node that is not known passes: kube-scheduler has seen it, and we say nothing about it. So
-    does one without GPUs as far as we know, for kube-scheduler has just counted some.
+    does one without GPUs as far as we know, for kube-scheduler has just counted some, and one whose
+    GPU model is not known.
 
     Args:
         names: nodes that were asked about.
@@ -77,24 +85,40 @@ def filtered(names: list[str], rows: Int, now: Nodes, shape: Shape) -> Filtered:
     if not shape.models and not shape.is_share:
         return Filtered(list(names))
     has_gpus = now.gpus[:, 0] >= 0
-    is_right = now.allows(shape.models)[now.model] | ~has_gpus
+    untold = now.untold()
+    is_right = now.allows(shape.models)[now.model] | ~has_gpus | untold
     is_free = (now.most >= shape.gpu_milli) | ~has_gpus if shape.is_share else is_right
     right, free = np.append(is_right, True)[rows], np.append(is_free, True)[rows]
-    if right.all() and free.all():
-        return Filtered(list(names))
     result = Filtered(list(compress(names, (right & free).tolist())))
+    if shape.models:
+        count = np.count_nonzero(np.append(untold, False)[rows] & free)
+        result.assumed = f"{count} {UNTOLD}" if count else None
+    if len(result.passed) == len(names):
+        return result
     for at in np.flatnonzero(right & ~free).tolist():
         result.failed[names[at]] = f"no GPU with {shape.gpu_milli} milli free"
     models = now.models
 
     @cache
     def other_model(model: int) -> str:
-        return f"GPU model {models[model][:_NAME_MAX] or 'unknown'}, not one that is asked for"
+        return f"GPU model {models[model][:_NAME_MAX]}, not one that is asked for"
 
     wrong = np.flatnonzero(~right).tolist()
     for at in wrong:
         result.unresolvable[names[at]] = other_model(int(now.model[rows[at]]))
     if wrong:
         first, wanted = names[wrong[0]], " or ".join(sorted(shape.models))
-        result.unresolvable[first] = short(f"{result.unresolvable[first]}: {wanted}")
+        reason = f"{result.unresolvable[first]}: {wanted}"
+        strange = _no_model(shape.models, models)
+        result.unresolvable[first] = short(f"{strange}; {reason}" if strange else reason)
     return result
+
+
+def _no_model(wanted: frozenset[str], models: Sequence[str]) -> str | None:
+    """What may have been meant, where neither the catalogue nor a node has one of the names."""
+    known = shipped()
+    for name in sorted(wanted):
+        if name not in models and known.find(name) is None:
+            shown = name[:_NAME_MAX]
+            return f"no GPU model is called {shown!r}: {near_models(name, known)}"
+    return None

@@ -15,6 +15,7 @@ from typing import Any, Final
 from fleet.catalogue import Bottleneck, Catalogue, Precision
 from fleet.quantities import quantity
 from scheduler.drivers import DRIVERS
+from scheduler.naming import models_named, near_models
 from scheduler.need import Need
 from scheduler.pods import GPU_MODELS
 
@@ -39,10 +40,7 @@ class UnknownModelError(ValueError):
     """A GPU model that has no such name in any vocabulary; says which names are near."""
 
     def __init__(self, name: str, catalogue: Catalogue) -> None:
-        names = [one.name for one in catalogue.generations]
-        near = get_close_matches(name.lower(), names, 3, cutoff=0.5)
-        hint = f"did you mean {', '.join(near)}?" if near else "`foresail gpus` lists them"
-        shown = name[:_SHOWN_MAX]
+        shown, hint = name[:_SHOWN_MAX], near_models(name, catalogue)
         super().__init__(f"GPU models joined by |, and none is called {shown!r}: {hint}")
 
 
@@ -110,13 +108,11 @@ def _ratio(text: str, _: Catalogue) -> float:
 
 def _models(text: str, catalogue: Catalogue) -> frozenset[str]:
     names = set()
-    for part in filter(None, (part.strip() for part in text.split("|"))):
-        found = catalogue.find(part)
+    for name in models_named(text):
+        found = catalogue.find(name)
         if found is None:
-            raise UnknownModelError(part, catalogue)
+            raise UnknownModelError(name, catalogue)
         names.add(found.name)
-    if not names:
-        raise ValueError("names no model")
     return frozenset(names)
 
 

@@ -17,8 +17,8 @@ from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.kinds import Kind
 from fleet.quantities import quantity
 from scheduler.launchers import Config, config_of
-from scheduler.naming import model_name
-from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Shape
+from scheduler.naming import model_name, models_named
+from scheduler.placement import ANY_MODEL, GPUS_MAX, WHOLE_MILLI, Shape
 from scheduler.resource_claim import SELECTORS_MAX, Claim, selector_characters, together
 
 GPU_RESOURCES: Final = WHOLE
@@ -212,7 +212,6 @@ def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
     gpus = sum((pod.requests.get(name, nothing) for name in plugged), nothing)
     if cpu > _AMOUNT_MAX or memory > _AMOUNT_MAX or gpus > GPUS_MAX:
         raise ValueError(f"asks for more than any node has: GPUs {float(gpus):.0f}")
-    models = _bounded(annotations, GPU_MODELS).split("|")
     milli = WHOLE_MILLI
     if gpus == 1 and GPU_MILLI in annotations:
         milli = _milli(annotations[GPU_MILLI])
@@ -221,8 +220,25 @@ def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
         memory_mib=ceil(memory),
         gpus=int(gpus),
         gpu_milli=milli if gpus else 0,
-        models=frozenset(map(model_name, filter(None, models))),
+        models=_models(annotations),
     )
+
+
+def _models(annotations: Mapping[str, str]) -> frozenset[str]:
+    """GPU models that will do, by their names in the catalogue; of one that it lacks, as written.
+
+    Raises:
+        _AnnotationError: the annotation is there and names none.
+    """
+    if GPU_MODELS not in annotations:
+        return ANY_MODEL
+    text = _bounded(annotations, GPU_MODELS)
+    try:
+        return frozenset(map(model_name, models_named(text)))
+    except ValueError:
+        raise _AnnotationError(
+            f"annotation {GPU_MODELS} is {text[:_SHOWN_MAX]!r}; it takes GPU models joined by |"
+        ) from None
 
 
 def _milli(text: str) -> int:

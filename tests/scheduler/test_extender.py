@@ -194,6 +194,43 @@ class TestFilter:
         assert isinstance(answer, dict)
         assert answer["NodeNames"] == ["new"]
 
+    async def test_a_node_whose_gpu_model_is_not_known_passes_and_comes_last(self) -> None:
+        document = pod(annotations={GPU_MODELS: "h100 | h200-sxm"})
+        machines = machine("a", model=""), machine("b", model="a100"), machine("c")
+        async with serving(*machines) as (session, _):
+            async with session.post("/filter", json=asked(document, "a", "b", "c")) as response:
+                answer, reason = await response.json(), response.headers[REASON]
+            scores = await told(session, "prioritize", asked(document, "a", "c"))
+            alone = await told(session, "prioritize", asked(document, "a"))
+        assert answer["NodeNames"] == ["a", "c"]
+        assert reason == (
+            "1 of the nodes have GPUs of a model that is not known: the agent, or the label"
+            " nvidia.com/gpu.product of GPU feature discovery, tells it"
+        )
+        assert scores == [{"Host": "a", "Score": 0}, {"Host": "c", "Score": SCORE_MAX}]
+        assert alone == [{"Host": "a", "Score": 0}]
+
+    async def test_a_model_that_no_gpu_has_is_named_with_its_nearest(self) -> None:
+        document = pod(annotations={GPU_MODELS: "a100-80-sxm"})
+        async with serving(machine("a"), machine("b")) as (session, _):
+            answer = await told(session, "filter", asked(document, "a", "b"))
+        assert isinstance(answer, dict)
+        assert answer["FailedAndUnresolvableNodes"] == {
+            "a": "no GPU model is called 'a100-80-sxm': did you mean h100-sxm, a100-sxm-80,"
+            " a100-sxm-40?; GPU model h100-sxm, not one that is asked for: a100-80-sxm",
+            "b": "GPU model h100-sxm, not one that is asked for",
+        }
+
+    async def test_a_model_that_the_catalogue_lacks_is_the_one_that_a_node_has(self) -> None:
+        document = pod(annotations={GPU_MODELS: "NVIDIA-New-1"})
+        async with serving(machine("a"), machine("b", model="NVIDIA-New-1")) as (session, _):
+            answer = await told(session, "filter", asked(document, "a", "b"))
+        assert isinstance(answer, dict)
+        assert answer["NodeNames"] == ["b"]
+        assert answer["FailedAndUnresolvableNodes"] == {
+            "a": "GPU model h100-sxm, not one that is asked for: NVIDIA-New-1"
+        }
+
     async def test_whole_nodes_come_back_whole(self) -> None:
         items = [{"metadata": {"name": name}, "spec": {"x": 1}} for name in ("a", "b")]
         body = {"pod": SHARE, "nodes": {"items": items}}
@@ -455,6 +492,9 @@ class TestHostile:
                 "m|" * 100_000,
                 "has 200000 characters; at most 4096 are read",
                 id="models",
+            ),
+            pytest.param(
+                GPU_MODELS, " | ", "is ' | '; it takes GPU models joined by |", id="no-model"
             ),
             pytest.param(
                 WEIGHTS,
