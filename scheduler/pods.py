@@ -195,7 +195,7 @@ def _asked(pod: records.Pod) -> tuple[Shape, str, bool, str | None]:
     try:
         return (
             _shape(pod, pod.annotations),
-            _bounded(pod.annotations, WEIGHTS),
+            _bounded(pod.annotations, WEIGHTS).strip(),
             _needs_nvlink(pod.annotations),
             None,
         )
