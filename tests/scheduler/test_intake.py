@@ -292,6 +292,45 @@ class TestParts:
         assert idle(made) == {"a": 7}
 
 
+def admin_access() -> dict[str, Any]:
+    document = claim("x", (H100, 1))
+    (request,) = document["spec"]["devices"]["requests"]
+    request["firstAvailable"][0]["adminAccess"] = True
+    return document
+
+
+def part_of_a_device() -> dict[str, Any]:
+    document = claim("x", (H100, 1))
+    (request,) = document["spec"]["devices"]["requests"]
+    request["firstAvailable"][0]["capacity"] = {"requests": {"memory": "10Gi"}}
+    return document
+
+
+def distinct() -> dict[str, Any]:
+    return claim("x", (H100, 2), constraints=[{"distinctAttribute": "gpu.nvidia.com/uuid"}])
+
+
+class TestUnpredicted:
+    """Ordinary claims, of which nothing is wrong and no right is missing."""
+
+    @pytest.mark.parametrize("document", [admin_access(), part_of_a_device(), distinct()])
+    def test_a_claim_that_is_not_predicted_was_read(self, document: dict[str, Any]) -> None:
+        made = intake((Kind.CLASS, device_class()), (Kind.CLAIM, document))
+        assert (made.unread, list(made.faults), made.unpredicted) == ({}, [], 1)
+        unknown = pod_of(pod("p", claims=("x",)), made.known).unknown
+        assert unknown == "ResourceClaim llm/x is not known, or cannot be predicted"
+
+        drop(made, Kind.CLAIM, document)
+        assert made.unpredicted == 0
+
+    def test_a_claim_may_be_listed_before_its_class(self) -> None:
+        made = intake((Kind.CLAIM, claim("x", (H100, 1))))
+        assert (made.unread, list(made.faults), made.unpredicted) == ({}, [], 1)
+        put(made, Kind.CLASS, device_class())
+        assert made.unpredicted == 0
+        assert pod_of(pod("p", claims=("x",)), made.known).unknown is None
+
+
 class TestDevices:
     def test_a_tainted_gpu_is_given_to_claims_that_tolerate_its_taint_and_to_no_others(
         self,
