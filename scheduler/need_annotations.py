@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import islice
 from typing import Any, Final
 
+from fleet.annotations import CHECKPOINT_EVERY, CHECKPOINTED_AT, EXPECTED_END, RUN_ID
 from fleet.catalogue import Bottleneck, Catalogue, Precision
 from fleet.quantities import quantity
 from scheduler.drivers import DRIVERS
@@ -218,6 +219,12 @@ FIELDS: Final = (
         takes="true or false", what="GPUs without NVLink hang on one PCIe root [false]",
     ),
 )  # fmt: skip
+_OF_GANGS: Final = (CHECKPOINT_EVERY, CHECKPOINTED_AT, EXPECTED_END, RUN_ID)
+OTHERS: Final = (
+    *("claim", "container", "explain", "gpu-milli", "nvlink", "weights"),
+    *(one.removeprefix(DOMAIN) for one in _OF_GANGS),
+)
+"""Keys of a pod's annotations that are no part of a need."""
 SIZES: Final = ("model-parameters", "weights-size", "gpu-memory")
 """One of them makes a need."""
 
@@ -321,8 +328,8 @@ def _text(value: object) -> str:
 
 
 def misspelt(annotations: Mapping[str, object]) -> list[str]:
-    """What looks like a fact of a need and is none, with what may have been meant."""
-    keys = [field.key for field in FIELDS]
+    """What looks like an annotation of ours and is none, with what may have been meant."""
+    keys = [*(field.key for field in FIELDS), *OTHERS]
     unknown = (
         key
         for name in annotations

@@ -131,6 +131,16 @@ async def test_what_is_not_ours_passes_unchanged(document: object, request_: Jso
     assert await answer(document, **request_) == {"uid": "r-1", "allowed": True}
 
 
+async def test_a_misspelt_size_states_no_need_and_is_a_warning() -> None:
+    response = await answer(pod({"foresail.io/model-paramters": "70B"}))
+    assert (response["allowed"], patch_of(response)) == (True, [])
+    (warning,) = response["warnings"]
+    assert warning == (
+        "annotation foresail.io/model-paramters is unknown:"
+        " did you mean foresail.io/model-parameters?"
+    )
+
+
 async def test_a_misspelt_annotation_is_a_warning() -> None:
     response = await answer(pod({**NEED, "foresail.io/bottlenek": "kv"}))
     assert response["warnings"] == [
