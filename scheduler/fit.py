@@ -2,8 +2,8 @@
 
 kube-scheduler has just counted CPU, memory, whole GPUs and devices, on newer news than a watch has.
 What it cannot know is turned away here: shares of GPUs, the GPU models that an annotation names,
-NVLink islands, and groups. kube-scheduler tries preemption on nodes that are full for now, and
-never on those of the second kind.
+NVLink islands, and groups. kube-scheduler evicts nobody for either: it finds victims by its own
+filters alone, and these have passed the node. It tries nodes that are full for now, and not others.
 """
 
 from collections.abc import Sequence
