@@ -17,7 +17,13 @@ from typing import Any, Final
 
 from fleet.catalogue import Catalogue
 from scheduler.claim_template import NothingFitsError, chosen, claim_spec, owned_template
-from scheduler.device_plugin import VENDORS, affinity, device_plugin_request
+from scheduler.device_plugin import (
+    MODEL_LABELS,
+    REQUIRED,
+    VENDORS,
+    affinity,
+    device_plugin_request,
+)
 from scheduler.gpu_container import (
     CONTAINER,
     DeniedError,
@@ -226,12 +232,18 @@ def _annotation(text: str) -> Json:
 def _is_done(annotations: Json, spec: Json) -> bool:
     """Whether the pod was patched before: it is reviewed again when other webhooks change it.
 
-    The annotation alone does not prove it: it is copied along when a pod is used as an example.
+    The annotation alone does not prove it: it is copied along when a pod is used as an example, and
+    such a pod may have GPUs and an affinity of its own, if none to GPU models.
     """
     ours = any(one.get("name") == POD_CLAIM for one in listed(spec, "resourceClaims"))
     asked = any(gpus_of(one) for one in listed(spec, "containers"))
-    affine = bool(part(part(spec, "affinity"), "nodeAffinity"))
-    return ours or (CLAIM in annotations and asked and affine)
+    required = part(part(part(spec, "affinity"), "nodeAffinity"), REQUIRED)
+    to_models = any(
+        one.get("key") in MODEL_LABELS
+        for term in listed(required, "nodeSelectorTerms")
+        for one in listed(term, "matchExpressions")
+    )
+    return ours or (CLAIM in annotations and asked and to_models)
 
 
 def _owner(metadata: Json) -> dict[str, str] | None:

@@ -406,6 +406,22 @@ async def test_a_pods_own_affinity_must_be_met_as_well() -> None:
     assert affinity["podAffinity"] == {}
 
 
+async def test_a_pod_with_a_copied_annotation_and_an_affinity_of_its_own_is_new() -> None:
+    zone = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a"]}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}
+    document = pod(
+        {**NEED, CLAIM: "2 x h200-sxm 0.258"},
+        containers=[asking("vllm", "nvidia.com/gpu", 2)],
+        affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}},
+    )
+    made = await admitted(document, DEVICE_PLUGIN)
+    node = made["spec"]["affinity"]["nodeAffinity"]
+    required = node["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert all(len(term["matchExpressions"]) > 1 for term in required)
+    again = await answer(made, policy=DEVICE_PLUGIN)
+    assert (again["allowed"], patch_of(again)) == (True, [])
+
+
 async def test_an_affinity_that_nobody_writes_is_refused() -> None:
     terms = {"nodeSelectorTerms": [{"matchFields": []}] * 5000}
     own = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
