@@ -133,7 +133,7 @@ def _placement() -> list[Fault]:
             "webhook",
             "api-server-hangs",
             "The API server takes the webhook's template and does not answer",
-            "the pod is refused in words within the API server's 10 s",
+            "the pod is refused in words within the API server's 5 s",
             f"{webhook}::test_an_api_server_that_does_not_answer_is_given_up_in_time",
         ),
         tested(

@@ -16,25 +16,33 @@ from enum import StrEnum
 from typing import Any, Final
 
 from fleet.catalogue import Catalogue
-from fleet.quantities import quantity
 from scheduler.claim_template import NothingFitsError, chosen, claim_spec, owned_template
-from scheduler.device_plugin import affinity, device_plugin_request
+from scheduler.device_plugin import (
+    MODEL_LABELS,
+    REQUIRED,
+    VENDORS,
+    affinity,
+    device_plugin_request,
+)
+from scheduler.gpu_container import (
+    CONTAINER,
+    DeniedError,
+    gpu_container,
+    gpus_of,
+    listed,
+    part,
+)
 from scheduler.need import Need
-from scheduler.need_annotations import DOMAIN, GPUS_MAX, NeedError, annotated, misspelt
-from scheduler.pods import GPU_RESOURCES
+from scheduler.need_annotations import DOMAIN, NeedError, annotated, called, check_width, misspelt
 from scheduler.ranking import Candidate, Prices, Ranking, prices_of, rank
 
 CLAIM: Final = f"{DOMAIN}claim"
 """Annotation that Foresail sets: the alternatives of the pod's claim, in their order."""
-CONTAINER: Final = f"{DOMAIN}container"
-"""Annotation: the container that gets the GPUs."""
-_DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 POD_CLAIM: Final = "foresail-gpus"
 """Name of the entry that Foresail adds to `spec.resourceClaims`."""
 _RESERVED: Final = "kube-"
 """Prefix of namespaces that Kubernetes keeps for itself."""
 _NAME_MAX: Final = 253
-_SHOWN_MAX: Final = 64
 
 Json = Mapping[str, Any]
 
@@ -44,10 +52,6 @@ class GivenBy(StrEnum):
 
     DRA = "dra"
     DEVICE_PLUGIN = "device-plugin"
-
-
-class DeniedError(ValueError):
-    """The pod's request cannot be met; the message is for its author."""
 
 
 class NotReadyError(Exception):
@@ -94,8 +98,8 @@ def admit(
         NotReadyError: a claim must be made, and the device classes are not known.
         DeniedError: the need or the pod is invalid, or nothing serves the need.
     """
-    metadata, spec = _part(pod, "metadata"), _part(pod, "spec")
-    annotations = _part(metadata, "annotations")
+    metadata, spec = part(pod, "metadata"), part(pod, "spec")
+    annotations = part(metadata, "annotations")
     warnings = tuple(misspelt(annotations))
     try:
         need = annotated(annotations, policy.catalogue)
@@ -106,8 +110,11 @@ def admit(
                 f"namespace {namespace} is Kubernetes' own, and gets no claims: make the pod in"
                 " another namespace"
             )
-        at = _container(annotations, spec)
-        need = replace(need, tensor_parallel=need.tensor_parallel or _asked(_containers(spec)[at]))
+        at = gpu_container(annotations, spec)
+        if policy.given_by is GivenBy.DRA:
+            _refuse_both(spec, at)
+        else:
+            need = _as_asked(need, spec, at)
         prices = prices_of(policy.catalogue, need.price_source, policy.usd_per_gpu_hour)
         if policy.given_by is GivenBy.DEVICE_PLUGIN:
             patch = _device_plugin_patch(spec, at, need, policy.catalogue, prices)
@@ -124,25 +131,72 @@ def admit(
 
 def order(ranking: Ranking, alternatives: Sequence[Candidate]) -> str:
     """The alternatives as text: `2 x l40s 1.19, 1 x h100-sxm 2.38 $ per million tokens`."""
-    listed = [
+    parts = [
         f"{one.gpus} x {one.generation.name} {'?' if one.cost is None else format(one.cost, '.3g')}"
         for one in alternatives
     ]
-    return f"{', '.join(listed)} {ranking.unit} ({ranking.prices} prices)"
+    return f"{', '.join(parts)} {ranking.unit} ({ranking.prices} prices)"
+
+
+def _refuse_both(spec: Json, at: int) -> None:
+    """Device plugins and claims would give the GPUs of one node twice.
+
+    Raises:
+        DeniedError: the container that the need is of asks for GPUs.
+    """
+    containers = listed(spec, "containers")
+    asked = sorted(gpus_of(containers[at]))
+    if asked:
+        other = f", or name another container in the annotation {CONTAINER}"
+        raise DeniedError(
+            f"container {containers[at].get('name')!r} asks for {' and '.join(asked)} beside its"
+            " need, which is met by a claim: drop one of the two"
+            f"{other if len(containers) > 1 else ''}"
+        )
+
+
+def _as_asked(need: Need, spec: Json, at: int) -> Need:
+    """The need, of the vendor and at the width that its container asks device plugins for.
+
+    Raises:
+        DeniedError: the containers' GPUs are on no one node, or the need is of other ones.
+        NeedError: engines do not divide by that width.
+    """
+    container = listed(spec, "containers")[at]
+    name, asked = container.get("name"), gpus_of(container)
+    others = [gpus_of(one) for key in ("containers", "initContainers") for one in listed(spec, key)]
+    resources = set(asked).union(*others)
+    if len(resources) > 1:
+        raise DeniedError(
+            f"the pod's containers ask for {' and '.join(sorted(resources))}, which no node has"
+            " together: ask for one of them"
+        )
+    for resource in resources:
+        vendor = VENDORS.get(resource)
+        if vendor is None:
+            raise DeniedError(
+                f"a need is met by {' or '.join(VENDORS)}, and the pod asks for {resource}:"
+                " drop one of the two"
+            )
+        if need.vendors is not None and vendor not in need.vendors:
+            raise DeniedError(
+                f"the pod asks for {resource}, and the {called('gpu-vendors')} does not name"
+                f" {vendor}: drop one of the two"
+            )
+        need = replace(need, vendors=frozenset({vendor}))
+    if need.tensor_parallel is not None or not asked:
+        return need
+    need = replace(need, tensor_parallel=sum(asked.values()))
+    check_width(need, f"container {name!r} asks for {need.tensor_parallel} GPUs")
+    return need
 
 
 def _claim_patch(spec: Json, at: int, ranking: Ranking, template_name: str) -> tuple[Json, ...]:
-    container = _containers(spec)[at]
-    resources = _part(container, "resources")
-    if _asked(container) is not None:
-        raise DeniedError(
-            f"container {container.get('name')!r} asks for {' or '.join(GPU_RESOURCES)} beside its"
-            " need, which is met by a claim: drop one of the two"
-        )
+    resources = part(listed(spec, "containers")[at], "resources")
     entry = {"name": POD_CLAIM, "resourceClaimTemplateName": template_name}
-    claims = [*_listed(resources, "claims"), {"name": POD_CLAIM}]
+    claims = [*listed(resources, "claims"), {"name": POD_CLAIM}]
     return (
-        _set("/spec/resourceClaims", [*_listed(spec, "resourceClaims"), entry]),
+        _set("/spec/resourceClaims", [*listed(spec, "resourceClaims"), entry]),
         _set(f"/spec/containers/{at}/resources", {**resources, "claims": claims}),
         _annotation(order(ranking, chosen(ranking))),
     )
@@ -152,12 +206,12 @@ def _device_plugin_patch(
     spec: Json, at: int, need: Need, catalogue: Catalogue, prices: Prices
 ) -> tuple[Json, ...]:
     own = device_plugin_request(catalogue, rank(catalogue, need, prices), prices)
-    resources = _part(_containers(spec)[at], "resources")
+    resources = part(listed(spec, "containers")[at], "resources")
     amount = {own.resource: str(own.gpus)}
-    limits = {**_part(resources, "limits"), **amount}
-    requests = {**_part(resources, "requests"), **amount}
+    limits = {**part(resources, "limits"), **amount}
+    requests = {**part(resources, "requests"), **amount}
     return (
-        _set("/spec/affinity", affinity(dict(_part(spec, "affinity")), own)),
+        _set("/spec/affinity", affinity(dict(part(spec, "affinity")), own)),
         _set(
             f"/spec/containers/{at}/resources",
             {**resources, "limits": limits, "requests": requests},
@@ -178,71 +232,26 @@ def _annotation(text: str) -> Json:
 def _is_done(annotations: Json, spec: Json) -> bool:
     """Whether the pod was patched before: it is reviewed again when other webhooks change it.
 
-    The annotation alone does not prove it: it is copied along when a pod is used as an example.
+    The annotation alone does not prove it: it is copied along when a pod is used as an example, and
+    such a pod may have GPUs and an affinity of its own, if none to GPU models.
     """
-    ours = any(one.get("name") == POD_CLAIM for one in _listed(spec, "resourceClaims"))
-    asked = any(_asked(one) is not None for one in _containers(spec))
-    affine = bool(_part(_part(spec, "affinity"), "nodeAffinity"))
-    return ours or (CLAIM in annotations and asked and affine)
-
-
-def _container(annotations: Json, spec: Json) -> int:
-    """Index of the container that gets the GPUs: the one named, or the first."""
-    names = [one.get("name") for one in _containers(spec)]
-    if not names:
-        raise DeniedError("the pod has no containers")
-    for key in (CONTAINER, _DEFAULT_CONTAINER):
-        wanted = annotations.get(key)
-        if wanted in names:
-            return names.index(wanted)
-        if wanted is not None and key == CONTAINER:
-            shown = str(wanted)[:_SHOWN_MAX]
-            known = ", ".join(str(name)[:_NAME_MAX] for name in names[:8])
-            raise DeniedError(f"annotation {key} has the value {shown!r}: it takes one of {known}")
-    return 0
-
-
-def _asked(container: Json) -> int | None:
-    """GPUs that it requests as an extended resource; None = it requests none."""
-    resources = _part(container, "resources")
-    for side in ("limits", "requests"):
-        amounts = _part(resources, side)
-        for resource in GPU_RESOURCES:
-            if resource in amounts:
-                amount = quantity(amounts[resource])
-                if amount not in range(GPUS_MAX + 1):
-                    shown = str(amounts[resource])[:_SHOWN_MAX]
-                    raise DeniedError(f"{resource} is {shown!r}, not a number up to {GPUS_MAX}")
-                return int(amount) or None
-    return None
+    ours = any(one.get("name") == POD_CLAIM for one in listed(spec, "resourceClaims"))
+    asked = any(gpus_of(one) for one in listed(spec, "containers"))
+    required = part(part(part(spec, "affinity"), "nodeAffinity"), REQUIRED)
+    to_models = any(
+        one.get("key") in MODEL_LABELS
+        for term in listed(required, "nodeSelectorTerms")
+        for one in listed(term, "matchExpressions")
+    )
+    return ours or (CLAIM in annotations and asked and to_models)
 
 
 def _owner(metadata: Json) -> dict[str, str] | None:
     """The pod's controller as an owner reference, without `blockOwnerDeletion`."""
-    for one in _listed(metadata, "ownerReferences"):
+    for one in listed(metadata, "ownerReferences"):
         reference = {key: one.get(key) for key in ("apiVersion", "kind", "name", "uid")}
         if one.get("controller") is True and all(
             isinstance(text, str) and 0 < len(text) <= _NAME_MAX for text in reference.values()
         ):
             return {key: str(text) for key, text in reference.items()}
     return None
-
-
-def _containers(spec: Json) -> list[Json]:
-    return _listed(spec, "containers")
-
-
-def _part(of: Json, name: str) -> Json:
-    value = of.get(name)
-    if value is not None and not isinstance(value, Mapping):
-        raise DeniedError(f"{name} is {type(value).__name__}, not an object")
-    return value or {}
-
-
-def _listed(of: Json, name: str) -> list[Json]:
-    value = of.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
-        raise DeniedError(f"{name} is not a list of objects")
-    return value

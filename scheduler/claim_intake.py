@@ -40,18 +40,18 @@ class ClaimIntake:
 
     # -- claims and classes ----------------------------------------------------------------------
 
-    def put(self, record: ClaimRecord) -> None:
-        """The claim is there, or is not as it was.
+    @property
+    def unpredicted(self) -> int:
+        """Claims that wait, and cannot be predicted."""
+        return sum(self.claims[name] is None for name in self._waiting)
 
-        Raises:
-            ValueError: it is there, and cannot be predicted.
-        """
+    def put(self, record: ClaimRecord) -> None:
+        """The claim is there, or is not as it was."""
         self._waiting[record.name] = record
         self._placement.occupancy.predictor.held.hold(f"claim {record.name}", given_to(record))
-        self.claims[record.name] = None  # there, and not predicted, if that fails
-        claim = claim_of(record, self._classes)
-        self.claims[record.name] = claim
-        if claim.given is not None:
+        self._read(record)
+        claim = self.claims[record.name]
+        if claim is not None and claim.given is not None:
             del self._waiting[record.name]
             for uid in sorted(self._users.get(record.name, ())):
                 self._hold(uid)
@@ -79,11 +79,15 @@ class ClaimIntake:
 
     def _read_waiting(self) -> None:
         """Classes have changed, and with them what claims ask for."""
-        for name, record in self._waiting.items():
-            try:
-                self.claims[name] = claim_of(record, self._classes)
-            except ValueError:
-                self.claims[name] = None
+        for record in self._waiting.values():
+            self._read(record)
+
+    def _read(self, record: ClaimRecord) -> None:
+        """What the claim asks for, where that is predicted: many an ordinary claim is not."""
+        try:
+            self.claims[record.name] = claim_of(record, self._classes)
+        except ValueError:
+            self.claims[record.name] = None
 
     # -- pods that hold them ---------------------------------------------------------------------
 

@@ -19,9 +19,14 @@ TERMS_MAX: Final = 64
 _MEMORY: Final = "nvidia.com/gpu.memory"
 _PRODUCTS: Final = {"nvidia": PRODUCT, "amd": "amd.com/gpu.product-name"}
 _RESOURCES: Final = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu"}
+VENDORS: Final = {resource: vendor for vendor, resource in _RESOURCES.items()}
+"""Whose GPUs a resource counts."""
 _KARPENTER_NAME: Final = "karpenter.k8s.aws/instance-gpu-name"
 _KARPENTER_MEMORY: Final = "karpenter.k8s.aws/instance-gpu-memory"
 _GKE: Final = "cloud.google.com/gke-accelerator"
+MODEL_LABELS: Final = (*_PRODUCTS.values(), _KARPENTER_NAME, _GKE)
+"""That tell a node's GPU model; each required term names one."""
+REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _WEIGHT_MAX: Final = 100
 _WEIGHT_STEP: Final = 10
 
@@ -69,14 +74,13 @@ def affinity(existing: Manifest, request: DevicePluginRequest) -> Manifest:
         ValueError: the product of both sets of terms is too large.
     """
     node = dict(existing.get("nodeAffinity") or {})
-    key = "requiredDuringSchedulingIgnoredDuringExecution"
-    theirs = list((node.get(key) or {}).get("nodeSelectorTerms") or [{}])
+    theirs = list((node.get(REQUIRED) or {}).get("nodeSelectorTerms") or [{}])
     if len(theirs) * len(request.required) > TERMS_MAX:
         raise ValueError(
             f"{len(theirs)} nodeSelectorTerms times {len(request.required)} are too many"
         )
     both = [_both(one, ours) for one in theirs for ours in request.required]
-    node[key] = {"nodeSelectorTerms": both}
+    node[REQUIRED] = {"nodeSelectorTerms": both}
     key = "preferredDuringSchedulingIgnoredDuringExecution"
     node[key] = [*(node.get(key) or []), *request.preferred]
     return {**existing, "nodeAffinity": node}

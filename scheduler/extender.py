@@ -5,7 +5,8 @@ Nothing waits, but for a claim that kube-scheduler has seen and we have not, and
 A request that cannot be read gets an error that says why: in the answer's `Error` for filter, and
 as status 400 for prioritize, whose answer has no such field. Knowing too little is no error: before
 the first snapshot, and while what is known is old, every node passes, and the header
-`Foresail-Reason` says why. kube-scheduler then goes by its own rules.
+`Foresail-Reason` says why. kube-scheduler then goes by its own rules. A pod whose annotations make
+no sense is kept from every node, whatever is known.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from scheduler.extender_wire import (
     filter_error,
     prioritise_answer,
 )
-from scheduler.fit import Filtered
+from scheduler.fit import Filtered, without_sense
 from scheduler.placement_state import PlacementState
 from scheduler.plain_body import plain_body
 from scheduler.pods import NOTHING_KNOWN, Known, Pod, UnreadablePodError, placed, read
@@ -133,7 +134,7 @@ class Extender:
         scores = [0] * len(asked.names)
         if self.placement is not None:
             scores = self.placement.prioritise(pod, asked.names, now_seconds=self.clock())
-            reason = pod.unknown or self.stale
+            reason = pod.fault or pod.unknown or self.stale
             self._tell(record)
         answer = _json(prioritise_answer(asked.names, scores), reason)
         self._answered("prioritize", begun)
@@ -161,11 +162,15 @@ class Extender:
     def _filtered(self, asked: Arguments, pod: Pod) -> tuple[Filtered, str | None]:
         """What passes, and why all does where too little is known."""
         now_seconds = self.clock()
-        reason = NO_SNAPSHOT if self.placement is None else self.stale or pod.unknown
-        if self.placement is None or self.stale is not None:
-            result = Filtered(list(asked.names))
-        else:
+        reason = None
+        if pod.fault is None:
+            reason = NO_SNAPSHOT if self.placement is None else self.stale or pod.unknown
+        if self.placement is not None and (self.stale is None or pod.fault is not None):
             result = self.placement.filter(pod, asked.names, now_seconds=now_seconds)
+        elif pod.fault is not None:
+            result = without_sense(asked.names, pod.fault)
+        else:
+            result = Filtered(list(asked.names))
         if self.placement is not None:
             note = reason or result.assumed
             self.placement.answers.filtered(

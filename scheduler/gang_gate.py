@@ -7,7 +7,7 @@ something is not known there may be room for all.
 
 import numpy as np
 
-from scheduler.fit import Filtered
+from scheduler.fit import UNTOLD, Filtered
 from scheduler.gang import Kind, placed
 from scheduler.groups import Ask, Lacking, ask_of
 from scheduler.occupancy import Occupancy
@@ -22,11 +22,13 @@ def hold_back(occupancy: Occupancy, pod: Pod, result: Filtered, now_seconds: flo
     if group is None or lacking is None:
         return
     groups.remember(group.name, ask_of(pod), result.passed)
-    result.assumed = lacking.assumed
+    untold = result.assumed
+    result.assumed = "; ".join(filter(None, (lacking.assumed, untold))) or None
     if lacking.count <= 1:
         return
     room, unknown = _room(occupancy, lacking, result.passed)
-    result.assumed = "; ".join(filter(None, (lacking.assumed, unknown))) or None
+    parts = dict.fromkeys((lacking.assumed, untold, unknown))
+    result.assumed = "; ".join(filter(None, parts)) or None
     if room >= lacking.count or unknown is not None:
         return
     groups.refused(group.name, lacking, now_seconds)
@@ -54,6 +56,9 @@ def _room(occupancy: Occupancy, lacking: Lacking, names: list[str]) -> tuple[int
         gpus = _claimed(occupancy, wanted.ask, among)
         if wanted.ask.claim is not None and gpus is None:
             return 0, "what a claim of the group would be given is not known on every node"
+        untold = occupancy.nodes.untold()[among] if wanted.ask.shape.models else among[:0]
+        if untold.any():
+            return 0, f"{np.count_nonzero(untold)} {UNTOLD}"
         kinds.append(
             Kind(
                 wanted.ask.shape,

@@ -6,15 +6,21 @@ of usual shapes stands in for those that are not known.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from heapq import nlargest
 from math import ceil
 from typing import Final
 
 from scheduler.mix import Mix
-from scheduler.placement import WHOLE_MILLI, Shape
+from scheduler.placement import ANY_MODEL, WHOLE_MILLI, Shape
 
 HALF_LIFE_SECONDS: Final = 7 * 86_400.0
 """A week: weekends are forgotten no faster than weekdays."""
 SHAPES_MAX: Final = 1024
+MODEL_SETS_MAX: Final = 64
+"""Different sets of GPU models that pods insist on, the most frequent ones: what the rule costs
+grows with them, and tenants write them."""
+MODELS_MAX: Final = 32
+"""Of a set; there are not as many generations."""
 _CPU_STEP_MILLI: Final = 500
 _MEMORY_STEP_MIB: Final = 1024
 _RESCALE_HALVES: Final = 64.0
@@ -57,10 +63,24 @@ class History:
         origin = now_seconds if self._origin_seconds is None else self._origin_seconds
         halves = (now_seconds - origin) / HALF_LIFE_SECONDS
         now = 2.0 ** -max(halves, 0.0)
-        weights = {shape: weight * now for shape, weight in self._weights.items() if weight * now}
+        kept = self._model_sets()
+        weights: dict[Shape, float] = {}
+        for shape, weight in self._weights.items():
+            if weight * now:
+                told = shape if shape.models in kept else replace(shape, models=ANY_MODEL)
+                weights[told] = weights.get(told, 0.0) + weight * now
         for shape, weight in USUAL.items():
             weights[shape] = weights.get(shape, 0.0) + weight
         return Mix(weights)
+
+    def _model_sets(self) -> frozenset[frozenset[str]]:
+        """The sets of GPU models that count; of pods with others, only the size is expected."""
+        weights: dict[frozenset[str], float] = {}
+        for shape, weight in self._weights.items():
+            if len(shape.models) <= MODELS_MAX:
+                weights[shape.models] = weights.get(shape.models, 0.0) + weight
+        weights.pop(ANY_MODEL, None)
+        return frozenset(nlargest(MODEL_SETS_MAX, weights, key=weights.__getitem__)) | {ANY_MODEL}
 
 
 def _coarse(shape: Shape) -> Shape:

@@ -224,6 +224,11 @@ class Intake:
         return machine_of(node, self._slices.on(node.name), self.facts)
 
     @property
+    def unpredicted(self) -> int:
+        """Claims that wait and are not predicted, and those without an answer for some node."""
+        return self._claims.unpredicted + self.placement.occupancy.predictor.unpredicted
+
+    @property
     def slices(self) -> Collection[Slice]:
         """Of all nodes."""
         return self._slices.all

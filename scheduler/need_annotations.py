@@ -12,9 +12,11 @@ from fractions import Fraction
 from itertools import islice
 from typing import Any, Final
 
+from fleet.annotations import CHECKPOINT_EVERY, CHECKPOINTED_AT, EXPECTED_END, RUN_ID
 from fleet.catalogue import Bottleneck, Catalogue, Precision
 from fleet.quantities import quantity
 from scheduler.drivers import DRIVERS
+from scheduler.naming import models_named, near_models
 from scheduler.need import Need
 from scheduler.pods import GPU_MODELS
 
@@ -39,10 +41,7 @@ class UnknownModelError(ValueError):
     """A GPU model that has no such name in any vocabulary; says which names are near."""
 
     def __init__(self, name: str, catalogue: Catalogue) -> None:
-        names = [one.name for one in catalogue.generations]
-        near = get_close_matches(name.lower(), names, 3, cutoff=0.5)
-        hint = f"did you mean {', '.join(near)}?" if near else "`foresail gpus` lists them"
-        shown = name[:_SHOWN_MAX]
+        shown, hint = name[:_SHOWN_MAX], near_models(name, catalogue)
         super().__init__(f"GPU models joined by |, and none is called {shown!r}: {hint}")
 
 
@@ -110,13 +109,11 @@ def _ratio(text: str, _: Catalogue) -> float:
 
 def _models(text: str, catalogue: Catalogue) -> frozenset[str]:
     names = set()
-    for part in filter(None, (part.strip() for part in text.split("|"))):
-        found = catalogue.find(part)
+    for name in models_named(text):
+        found = catalogue.find(name)
         if found is None:
-            raise UnknownModelError(part, catalogue)
+            raise UnknownModelError(name, catalogue)
         names.add(found.name)
-    if not names:
-        raise ValueError("names no model")
     return frozenset(names)
 
 
@@ -222,6 +219,12 @@ FIELDS: Final = (
         takes="true or false", what="GPUs without NVLink hang on one PCIe root [false]",
     ),
 )  # fmt: skip
+_OF_GANGS: Final = (CHECKPOINT_EVERY, CHECKPOINTED_AT, EXPECTED_END, RUN_ID)
+OTHERS: Final = (
+    *("claim", "container", "explain", "gpu-milli", "nvlink", "weights"),
+    *(one.removeprefix(DOMAIN) for one in _OF_GANGS),
+)
+"""Keys of a pod's annotations that are no part of a need."""
 SIZES: Final = ("model-parameters", "weights-size", "gpu-memory")
 """One of them makes a need."""
 
@@ -239,7 +242,12 @@ def annotated(annotations: Mapping[str, object], catalogue: Catalogue) -> Need |
     }
     if not any(key in stated for key in SIZES):
         return None
-    return need_of(stated, catalogue, called=lambda key: f"annotation {DOMAIN}{key}")
+    return need_of(stated, catalogue, called=called)
+
+
+def called(key: str) -> str:
+    """What a pod calls a fact of its need."""
+    return f"annotation {DOMAIN}{key}"
 
 
 def need_of(
@@ -279,18 +287,27 @@ def need_of(
             f"or {' or '.join(map(called, rest))}"
         )
     need = Need(**values)
-    _check_width(need, called)
+    width = f"{called('tensor-parallel')} has the value '{need.tensor_parallel}'"
+    check_width(need, width, called)
     if need.precision is None and need.weights:
         return replace(need, precision=Precision.BF16)
     return need
 
 
-def _check_width(need: Need, called: Callable[[str], str]) -> None:
-    """Engines give each GPU the same number of attention heads, and refuse to start otherwise."""
+def check_width(need: Need, what: str, called: Callable[[str], str] = called) -> None:
+    """Engines give each GPU the same number of attention heads, and refuse to start otherwise.
+
+    Args:
+        need: with or without a width.
+        what: says the width, and where it was written.
+        called: what a key is called there.
+
+    Raises:
+        NeedError: the width does not divide the heads.
+    """
     width, heads = need.tensor_parallel, need.attention_heads
     if width is None or (heads or 2 ** (width.bit_length() - 1)) % width == 0:
         return
-    what = f"{called('tensor-parallel')} has the value '{width}'"
     if heads is not None:
         even = [str(one) for one in range(1, GPUS_MAX + 1) if heads % one == 0]
         raise NeedError(
@@ -311,8 +328,8 @@ def _text(value: object) -> str:
 
 
 def misspelt(annotations: Mapping[str, object]) -> list[str]:
-    """What looks like a fact of a need and is none, with what may have been meant."""
-    keys = [field.key for field in FIELDS]
+    """What looks like an annotation of ours and is none, with what may have been meant."""
+    keys = [*(field.key for field in FIELDS), *OTHERS]
     unknown = (
         key
         for name in annotations

@@ -70,7 +70,7 @@ class Node:
     cpu_milli: int
     memory_mib: int
     model: str = ""
-    """GPU model; empty without GPUs."""
+    """GPU model; empty without GPUs, or where it is not known."""
     gpus_milli: tuple[int, ...] = ()
     """Left of each of its GPUs, by index."""
 
@@ -186,6 +186,12 @@ class Nodes:
         if shape.is_share:
             return fits & (self.most >= shape.gpu_milli)
         return fits & (self.free >= shape.gpus)
+
+    def untold(self) -> Bool:
+        """Which nodes have GPUs of a model that is not known, shape ``(N,)``."""
+        no_name = np.array([not model for model in self.models], np.bool_)
+        untold: Bool = no_name[self.model] & (self.gpus[:, 0] >= 0)
+        return untold
 
     def allows(self, models: frozenset[str]) -> Bool:
         """Which of `self.models` will do, shape ``(M,)``."""

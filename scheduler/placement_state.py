@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.fit import Filtered, filtered
+from scheduler.fit import Filtered, filtered, without_sense
 from scheduler.gang_gate import hold_back
 from scheduler.launcher_state import LauncherState
 from scheduler.machines import Machine
@@ -121,6 +121,8 @@ class PlacementState:
     def filter(self, pod: Pod, names: list[str], *, now_seconds: float) -> Filtered:
         """Which of `names` can take the pod."""
         self._forget(pod.uid, now_seconds)
+        if pod.fault is not None:
+            return without_sense(names, pod.fault)
         if pod.unknown is not None:
             return Filtered(list(names))
         # What else a node has to have, kube-scheduler has found out itself by now.
@@ -147,7 +149,7 @@ class PlacementState:
         others are spread evenly by their worth below it. Where nothing is known all have 0.
         """
         self._forget(pod.uid, now_seconds)
-        if pod.unknown is not None:
+        if pod.fault is not None or pod.unknown is not None:
             return [0] * len(names)
         view = self._view(pod)
         members = self._members(pod)

@@ -18,8 +18,8 @@ from fleet.cluster.kinds import Kind
 from fleet.cluster.owners import LWS_GROUP
 from fleet.quantities import quantity
 from scheduler.launchers import Config, config_of
-from scheduler.naming import model_name
-from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Shape
+from scheduler.naming import model_name, models_named
+from scheduler.placement import ANY_MODEL, GPUS_MAX, WHOLE_MILLI, Shape
 from scheduler.resource_claim import SELECTORS_MAX, Claim, selector_characters, together
 
 GPU_RESOURCES: Final = WHOLE
@@ -37,6 +37,7 @@ _AMOUNT_MAX: Final = 2**30
 """Of thousandths of a CPU, and of MiB."""
 _ANNOTATION_MAX: Final = 4096
 """Characters of an annotation that is read: the names of dozens of GPU models."""
+_SHOWN_MAX: Final = 64
 _GROUP_LABELS: Final = (
     "leaderworkerset.sigs.k8s.io/name",
     "scheduling.x-k8s.io/pod-group",
@@ -81,6 +82,10 @@ class UnreadablePodError(ValueError):
     """A pod object that is not as the API has it."""
 
 
+class _AnnotationError(ValueError):
+    """An annotation that makes no sense; says its name, its value and what it takes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Pods that run together or not at all."""
@@ -120,6 +125,8 @@ class Pod:
     """A number for why kube-scheduler has found no node for it so far; None = it has not said."""
     unknown: str | None = None
     """Why it is not known here what it asks for; None = it is known."""
+    fault: str | None = None
+    """An annotation that makes no sense, so that no node may take it; None = there is none."""
 
     def shape_with(self, claimed: int) -> Shape:
         """Its shape where its claims take so many whole GPUs, beside those of the device plugin."""
@@ -154,10 +161,10 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
     """What placement needs to know of a pod.
 
     Raises:
-        UnreadablePodError: it asks for more than any node has, or an annotation makes no sense.
+        UnreadablePodError: it asks for more than any node has.
     """
     try:
-        shape, weights, needs_nvlink = _asked(pod, known)
+        shape, weights, needs_nvlink, fault = _asked(pod, known)
     except ValueError as error:
         raise UnreadablePodError(f"pod {pod.name[:128]}: {error}") from error
     names = (*pod.claims, *pod.claims_to_come)
@@ -187,6 +194,7 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         claim_names=names,
         unscheduled=pod.unscheduled,
         unknown=unknown,
+        fault=fault,
     )
 
 
@@ -194,19 +202,18 @@ def _given(claims: list[Claim]) -> tuple[Place, ...]:
     return tuple(place for claim in claims for place in claim.given or ())
 
 
-def _asked(pod: records.Pod, known: Known) -> tuple[Shape, str, bool]:
-    """What it asks for, the weights that it loads, and whether NVLink must join its GPUs."""
+def _asked(pod: records.Pod, known: Known) -> tuple[Shape, str, bool, str | None]:
+    """What it asks for, its weights, whether NVLink must join its GPUs, and a fault in that."""
     try:
         return (
             _shape(pod, pod.annotations, known),
-            _bounded(pod.annotations, WEIGHTS),
+            _bounded(pod.annotations, WEIGHTS).strip(),
             _needs_nvlink(pod.annotations),
+            None,
         )
-    except ValueError:
-        if pod.node is None:
-            raise
-        # It runs: what it has counts, whatever its annotations say.
-        return _shape(pod, {}, known), "", False
+    except _AnnotationError as error:
+        # Of a pod that runs, what it has counts, whatever its annotations say.
+        return _shape(pod, {}, known), "", False, str(error) if pod.node is None else None
 
 
 def _shape(pod: records.Pod, annotations: Mapping[str, str], known: Known) -> Shape:
@@ -217,29 +224,63 @@ def _shape(pod: records.Pod, annotations: Mapping[str, str], known: Known) -> Sh
     gpus = sum((pod.requests.get(name, nothing) for name in plugged), nothing)
     if cpu > _AMOUNT_MAX or memory > _AMOUNT_MAX or gpus > GPUS_MAX:
         raise ValueError(f"asks for more than any node has: GPUs {float(gpus):.0f}")
-    models = _bounded(annotations, GPU_MODELS).split("|")
     milli = WHOLE_MILLI
     if known.shares and gpus == 1 and GPU_MILLI in annotations:
-        milli = int(quantity(annotations[GPU_MILLI]))
+        milli = _milli(annotations[GPU_MILLI])
     return Shape(
         cpu_milli=ceil(cpu),
         memory_mib=ceil(memory),
         gpus=int(gpus),
         gpu_milli=milli if gpus else 0,
-        models=frozenset(map(model_name, filter(None, models))),
+        models=_models(annotations),
     )
+
+
+def _models(annotations: Mapping[str, str]) -> frozenset[str]:
+    """GPU models that will do, by their names in the catalogue; of one that it lacks, as written.
+
+    Raises:
+        _AnnotationError: the annotation is there and names none.
+    """
+    if GPU_MODELS not in annotations:
+        return ANY_MODEL
+    text = _bounded(annotations, GPU_MODELS)
+    try:
+        return frozenset(map(model_name, models_named(text)))
+    except ValueError:
+        raise _AnnotationError(
+            f"annotation {GPU_MODELS} is {text[:_SHOWN_MAX]!r}; it takes GPU models joined by |"
+        ) from None
+
+
+def _milli(text: str) -> int:
+    """Thousandths of a GPU.
+
+    Raises:
+        _AnnotationError: it is no such number.
+    """
+    try:
+        milli = int(quantity(text))
+    except ValueError:
+        milli = 0
+    if not 0 < milli <= WHOLE_MILLI:
+        raise _AnnotationError(
+            f"annotation {GPU_MILLI} is {text[:_SHOWN_MAX]!r}; it takes thousandths of a GPU,"
+            f" a number from 1 to {WHOLE_MILLI}"
+        )
+    return milli
 
 
 def _needs_nvlink(annotations: Mapping[str, str]) -> bool:
     """Whether the annotation says so.
 
     Raises:
-        ValueError: it has another value than the one that there is.
+        _AnnotationError: it has another value than the one that there is.
     """
     value = annotations.get(NVLINK)
     if value not in {None, _REQUIRED}:
-        raise ValueError(
-            f"annotation {NVLINK} is {str(value)[:64]!r}; its only value is {_REQUIRED!r}"
+        raise _AnnotationError(
+            f"annotation {NVLINK} is {str(value)[:_SHOWN_MAX]!r}; its only value is {_REQUIRED!r}"
         )
     return value is not None
 
@@ -248,11 +289,11 @@ def _bounded(annotations: Mapping[str, str], name: str) -> str:
     """The annotation's text, empty where there is none.
 
     Raises:
-        ValueError: it is longer than any that makes sense.
+        _AnnotationError: it is longer than any that makes sense.
     """
     text = annotations.get(name, "")
     if len(text) > _ANNOTATION_MAX:
-        raise ValueError(
+        raise _AnnotationError(
             f"annotation {name} has {len(text)} characters; at most {_ANNOTATION_MAX} are read"
         )
     return text

@@ -17,8 +17,9 @@ from kubernetes_asyncio.client import ApiClient, ApiException
 from kubernetes_asyncio.config import ConfigException
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from scheduler.admission import DeniedError, NotReadyError, Policy, admit
+from scheduler.admission import NotReadyError, Policy, admit
 from scheduler.client_certificate import certificate_names
+from scheduler.gpu_container import DeniedError
 from scheduler.object_names import is_namespace_name, is_object_name
 from scheduler.plain_body import plain_body
 from scheduler.review import Review, UnreadableReviewError, allowed, denied, review_of

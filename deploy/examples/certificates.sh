@@ -73,6 +73,8 @@ cat > webhook-ca.yaml <<END
 webhooks:
   - name: claims.foresail.io
     clientConfig: {caBundle: $(openssl base64 -A -in ca.crt)}
+  - name: spelling.foresail.io
+    clientConfig: {caBundle: $(openssl base64 -A -in ca.crt)}
 END
 
 # With which certificate the API server asks the webhook.

@@ -198,7 +198,9 @@ def node_of(document: Json) -> Node:
         hold_marked=KEPT_BECAUSE in annotations or KEPT_UNTIL in annotations,
         provider_id=text(spec, "providerID"),
         images=_slow_images(status),
-        weights=frozenset(filter(None, annotations.get(WEIGHTS_CACHED, "").split(","))),
+        weights=frozenset(
+            filter(None, (one.strip() for one in annotations.get(WEIGHTS_CACHED, "").split(",")))
+        ),
     )
 
 

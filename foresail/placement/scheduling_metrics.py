@@ -39,8 +39,11 @@ class PlacementCollector(Collector):
             ),
             (
                 "foresail_extender_unpredicted_claims",
-                "Claims asked about lately whose devices cannot be predicted on some node.",
-                state.predictor.unpredicted,
+                (
+                    "Claims that wait and are of a kind that is not predicted, and those asked "
+                    "about lately whose devices cannot be predicted on some node."
+                ),
+                self._intake.unpredicted,
             ),
         ):
             yield GaugeMetricFamily(name, description, value=value)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from fleet.cluster.report import SLOW_BELOW, NcclReport, Report
+from fleet.cluster.report import SLOW_BELOW, NcclReport, Report, Way
 
 MESSAGE_BYTES_MIN: Final = 64 * 2**20
 """Below, latency decides and not the links."""
@@ -75,10 +75,13 @@ def with_bandwidth(report: Report, best: BusBandwidth | None) -> Report:
 def _expected_gb_s(report: Report, ranks: int) -> float | None:
     """By the links that every GPU has, whether they are up; None = not known, or not all NVLink.
 
-    A run over several islands crosses PCIe, and of which GPUs a smaller run was is not told.
+    A run over several islands crosses PCIe, and of which GPUs a smaller run was is not told. Such a
+    run has all links of its GPUs only where they end at switches: direct ones lead to others, too.
     """
     gpus = report.gpus or ()
     if len(set(report.islands)) != 1 or not 1 < ranks <= len(gpus):
+        return None
+    if ranks < len(gpus) and any(pair.nvlink is not Way.SWITCH for pair in report.pairs):
         return None
     rates = {
         one.nv_links.total * one.nv_links.megabytes_per_second_each

@@ -147,9 +147,12 @@ def _membership(fabric: Fabric) -> str | None:
 
 
 def _clique(gpus: tuple[Gpu | Refusal, ...]) -> str | None:
-    """The clique that all GPUs of the node agree on, written as GPU feature discovery does."""
+    """The clique that all GPUs of the node agree on, written as GPU feature discovery does.
+
+    A GPU whose fabric is not up, or has a fault, is in none.
+    """
     fabrics = [gpu.fabric for gpu in gpus if isinstance(gpu, Gpu) and gpu.fabric]
-    found = {member for fabric in fabrics if (member := _membership(fabric))}
+    found = {_membership(one) for one in fabrics if one.state in _FABRIC_STATES}
     return found.pop() if len(found) == 1 else None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from scheduler.indices import Indices
 from scheduler.machines import Machine
+from scheduler.naming import image_name
 from scheduler.offers import Offers
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.pods import Pod
@@ -116,7 +117,8 @@ class Preferences:
         """
         columns: Columns = {PRICE: self._times_dearer(offers) * gpus * -PRICE_MILLI}
         if pod.images:
-            columns[IMAGE] = self._warm_milli("image", pod.images, WARM_IMAGE_MILLI)
+            images = sorted(set(map(image_name, pod.images)))
+            columns[IMAGE] = self._warm_milli("image", images, WARM_IMAGE_MILLI)
         if pod.weights is not None:
             columns[WEIGHTS] = self._warm_milli("weights", [pod.weights], WARM_WEIGHTS_MILLI)
         if offers is not None:
@@ -175,7 +177,7 @@ class Preferences:
 
 
 def _warm(machine: Machine) -> Iterator[_Warm]:
-    yield from (("image", image) for image in machine.images)
+    yield from (("image", image_name(image)) for image in machine.images)
     yield from (("weights", weights) for weights in machine.weights)
 
 

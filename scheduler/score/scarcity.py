@@ -101,10 +101,12 @@ class Models:
     def __init__(self, mix: Mix, nodes: Nodes, constants: RuleConstants = SHIPPED) -> None:
         self._constants = constants
         demand = mix.demand_milli()
+        whole, there = sum(demand.values()), frozenset(nodes.models)
         bound: dict[frozenset[str], float] = {}
         for shape, milli in demand.items():
-            if shape.models:
-                bound[shape.models] = bound.get(shape.models, 0.0) + milli / sum(demand.values())
+            # Models that no node has are no room; pods that ask for no other ones take none.
+            if asked := shape.models & there:
+                bound[asked] = bound.get(asked, 0.0) + milli / whole
         sets: set[frozenset[str]] = set()
         for asked in sorted(bound, key=lambda models: (-bound[models], sorted(models))):
             if 2 * len(sets) < _MODEL_SETS_MAX:

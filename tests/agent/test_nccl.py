@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from fleet.cluster.nodes import node_of
-from fleet.cluster.report import Report, report_from
+from fleet.cluster.report import Report, Way, report_from
 from foresail.cli import main
 from scheduler.agent.nccl import BusBandwidth, best_of, with_bandwidth
 from scheduler.machines import machine_of
@@ -104,6 +104,27 @@ def test_where_the_links_do_not_say_what_to_expect_there_is_no_verdict(
     assert (found.bus_gb_s, found.expected_gb_s, found.share, found.problem) == (
         *(20, None, None, None),
     )
+
+
+@pytest.mark.parametrize(
+    ("way", "ranks", "expected"),
+    [
+        pytest.param(Way.SWITCH, 2, 382.5, id="fewer-over-switches"),
+        pytest.param(Way.DIRECT, 2, None, id="fewer-over-links-that-lead-elsewhere-too"),
+        pytest.param(Way.DIRECT, 8, 382.5, id="all"),
+    ],
+)
+def test_of_a_smaller_run_the_links_tell_what_to_expect_where_they_end_at_switches(
+    way: Way, ranks: int, expected: float | None
+) -> None:
+    machine = report(told("h100-8-nvswitch"))
+    pairs = tuple(one.model_copy(update={"nvlink": way}) for one in machine.pairs)
+    best = BusBandwidth(gb_s=80, ranks=ranks, collective=None)
+
+    found = with_bandwidth(machine.model_copy(update={"pairs": pairs}), best).nccl
+
+    assert found is not None
+    assert (found.expected_gb_s, found.problem is None) == (expected, expected is None)
 
 
 def test_the_agent_reads_the_files_of_the_last_day(tmp_path: Path) -> None:

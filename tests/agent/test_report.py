@@ -62,6 +62,23 @@ def test_gpus_that_disagree_about_their_clique_are_in_none() -> None:
     assert report(machine).clique is None
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("state", 2), ("status", 1)], ids=["in-progress", "with-an-error"]
+)
+def test_a_node_is_in_no_clique_before_all_its_gpus_are(key: str, value: int) -> None:
+    machine = told("gb200-tray")
+    machine["gpus"][3]["fabric"][key] = value
+
+    assert report(machine).clique is None
+
+
+def test_a_gpu_that_does_not_answer_leaves_the_others_in_their_clique() -> None:
+    machine = told("gb200-tray")
+    machine["gpus"][3] = {"error": "GPU_IS_LOST"}
+
+    assert report(machine).clique == "00000090-0000-0000-0000-000000000000.32766"
+
+
 def test_mig_devices_have_their_profile_and_memory() -> None:
     mig = reported("a100-2-mig")["gpus"][0]["mig"]
 

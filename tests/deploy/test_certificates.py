@@ -77,18 +77,18 @@ def test_keys_are_for_the_owner_alone(folder: Path) -> None:
 
 
 def test_the_webhooks_authority_goes_where_cert_manager_would_write_it(folder: Path) -> None:
-    (patched,) = yaml.safe_load((folder / "webhook-ca.yaml").read_text())["webhooks"]
-    (webhook,) = next(
+    patched = yaml.safe_load((folder / "webhook-ca.yaml").read_text())["webhooks"]
+    webhooks = next(
         one["webhooks"]
         for one in documents_of("claims-webhook.yaml")
         if one["kind"] == "MutatingWebhookConfiguration"
     )
 
-    # A strategic merge finds the webhook by its name.
-    assert patched["name"] == webhook["name"]
-    assert base64.b64decode(patched["clientConfig"]["caBundle"]) == (
-        (folder / "ca.crt").read_bytes()
-    )
+    # A strategic merge finds each webhook by its name.
+    assert [one["name"] for one in patched] == [one["name"] for one in webhooks]
+    authority = (folder / "ca.crt").read_bytes()
+    for one in patched:
+        assert base64.b64decode(one["clientConfig"]["caBundle"]) == authority
 
 
 def test_the_api_server_is_told_to_show_its_certificate_to_the_webhook(folder: Path) -> None:

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from fleet.catalogue import shipped
 from foresail.cli import main
-from scheduler.admission import CONTAINER, GivenBy, Policy, admit
+from scheduler.admission import GivenBy, Policy, admit
 from scheduler.claim_template import owned_template
+from scheduler.gpu_container import CONTAINER
 from scheduler.need_annotations import DOMAIN, FIELDS, SIZES
 from scheduler.webhook import APPLY_SECONDS_MAX, PATH
 from tests.deploy.examples import FOLDER, Manifest, documents_of
@@ -23,9 +24,14 @@ def only(kind: str) -> Manifest:
     return found
 
 
+def webhooks() -> tuple[Manifest, Manifest]:
+    """That of claims, and that of misspelt annotations."""
+    claims, spelling = only("MutatingWebhookConfiguration")["webhooks"]
+    return dict(claims), dict(spelling)
+
+
 def webhook() -> Manifest:
-    (found,) = only("MutatingWebhookConfiguration")["webhooks"]
-    return dict(found)
+    return webhooks()[0]
 
 
 def workload() -> Manifest:
@@ -64,18 +70,47 @@ def test_only_pods_that_are_made_are_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "sent"),
+    ("metadata", "asked"),
     [
-        *(pytest.param({"annotations": {DOMAIN + key: "1"}}, True, id=key) for key in SIZES),
-        pytest.param({}, False, id="no-annotations"),
-        pytest.param({"annotations": {}}, False, id="empty"),
-        pytest.param({"annotations": {"foresail.io/gpu-models": "l4"}}, False, id="no-size"),
+        *(pytest.param({"annotations": {DOMAIN + key: "1"}}, "claims", id=key) for key in SIZES),
+        pytest.param({}, None, id="no-annotations"),
+        pytest.param({"annotations": {}}, None, id="empty"),
+        pytest.param({"annotations": {"example.com/x": ""}}, None, id="others"),
+        pytest.param({"annotations": {"foresail.io/gpu-models": "l4"}}, "spelling", id="no-size"),
+        pytest.param(
+            {"annotations": {"foresail.io/model-paramters": "70B"}}, "spelling", id="misspelt"
+        ),
+        pytest.param(
+            {"annotations": {"foresail.io/gpu-memory": "1Gi", "foresail.io/precison": "fp8"}},
+            "claims",
+            id="a-size-and-misspelt",
+        ),
     ],
 )
-def test_the_condition_is_that_the_pod_states_a_size(metadata: Manifest, *, sent: bool) -> None:
-    (condition,) = webhook()["matchConditions"]
-    program = cel.NewEnv(variables={"object": cel.Type.DYN}).compile(condition["expression"])
-    assert program.eval(data={"object": {"metadata": metadata}}).plain_value() is sent
+def test_the_conditions_send_a_pod_that_states_a_size_and_one_that_may_have_meant_to(
+    metadata: Manifest, asked: str | None
+) -> None:
+    made = cel.NewEnv(variables={"object": cel.Type.DYN})
+    sent = [
+        one["name"].removesuffix(".foresail.io")
+        for one in webhooks()
+        if all(
+            made.compile(condition["expression"])
+            .eval(data={"object": {"metadata": metadata}})
+            .plain_value()
+            is True
+            for condition in one["matchConditions"]
+        )
+    ]
+    assert sent == ([] if asked is None else [asked])
+
+
+def test_a_pod_that_states_no_need_is_let_in_while_the_webhook_is_away() -> None:
+    claims, spelling = webhooks()
+    assert (spelling["failurePolicy"], spelling["sideEffects"]) == ("Ignore", "None")
+    assert spelling["timeoutSeconds"] < claims["timeoutSeconds"]
+    for same in ("rules", "namespaceSelector", "clientConfig", "admissionReviewVersions"):
+        assert spelling[same] == claims[same]
 
 
 def test_the_api_server_dials_the_service_by_the_name_in_its_certificate() -> None:

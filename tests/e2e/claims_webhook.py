@@ -64,10 +64,10 @@ class WebhookServer:
 
         In 5 s a busy machine may not answer, and then the API server refuses the pod.
         """
-        (webhook,) = example["webhooks"]
         ca = base64.b64encode(self._bed.authority.certificate).decode()
         told = {"url": f"https://127.0.0.1:{self.port}{PATH}", "caBundle": ca}
-        return {**example, "webhooks": [{**webhook, "clientConfig": told, "timeoutSeconds": 30}]}
+        ours = {"clientConfig": told, "timeoutSeconds": 30}
+        return {**example, "webhooks": [{**one, **ours} for one in example["webhooks"]]}
 
     def page(self, path: str) -> str:
         try:

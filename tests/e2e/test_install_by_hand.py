@@ -336,5 +336,6 @@ def _local_service(file: Path, port: int) -> None:
             case "Service":
                 one["spec"] = {"type": "ExternalName", "externalName": "localhost"}
             case "MutatingWebhookConfiguration":
-                one["webhooks"][0]["clientConfig"]["service"]["port"] = port
+                for webhook in one["webhooks"]:
+                    webhook["clientConfig"]["service"]["port"] = port
     file.write_text(yaml.safe_dump_all(documents))

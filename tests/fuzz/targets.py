@@ -55,7 +55,7 @@ from scaler.state.feed_bytes import decode_feed
 from scaler.state.frames import StateRefusedError, frames_in
 from scaler.state.workload_bytes import decode_workload
 from scaler.trigger_parsing import AllowedOptions, parse
-from scheduler.admission import DeniedError, NotReadyError, Policy, admit
+from scheduler.admission import NotReadyError, Policy, admit
 from scheduler.agent.nccl import GB_S_MAX, RANKS_MAX, best_of
 from scheduler.extender_wire import (
     UnreadableRequestError,
@@ -63,6 +63,7 @@ from scheduler.extender_wire import (
     filter_error,
     prioritise_answer,
 )
+from scheduler.gpu_container import DeniedError
 from scheduler.pods import UnreadablePodError, read
 from scheduler.review import UnreadableReviewError, allowed, denied, review_of
 from tests.sources.otlp_requests import DELTA, counter, durations, request, tokens

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.admission import CLAIM, Admission, DeniedError, Policy, admit
+from scheduler.admission import CLAIM, Admission, Policy, admit
+from scheduler.gpu_container import DeniedError
 from tests.scheduler.reviews import (
     BOTH,
     DEVICE_PLUGIN,
@@ -21,6 +22,13 @@ from tests.scheduler.reviews import (
     pod,
 )
 from tests.schemas.kubernetes import VERSIONS, unfit
+
+PROXY: Json = {"name": "proxy", "image": "proxy"}
+
+
+def asking(name: str, resource: str, gpus: int = 1) -> Json:
+    return {"name": name, "resources": {"limits": {resource: str(gpus)}}}
+
 
 # With claims.
 
@@ -123,6 +131,16 @@ async def test_what_is_not_ours_passes_unchanged(document: object, request_: Jso
     assert await answer(document, **request_) == {"uid": "r-1", "allowed": True}
 
 
+async def test_a_misspelt_size_states_no_need_and_is_a_warning() -> None:
+    response = await answer(pod({"foresail.io/model-paramters": "70B"}))
+    assert (response["allowed"], patch_of(response)) == (True, [])
+    (warning,) = response["warnings"]
+    assert warning == (
+        "annotation foresail.io/model-paramters is unknown:"
+        " did you mean foresail.io/model-parameters?"
+    )
+
+
 async def test_a_misspelt_annotation_is_a_warning() -> None:
     response = await answer(pod({**NEED, "foresail.io/bottlenek": "kv"}))
     assert response["warnings"] == [
@@ -153,9 +171,22 @@ async def test_a_misspelt_annotation_is_a_warning() -> None:
         pytest.param(pod(containers=[]), "foresail: the pod has no containers", id="no-container"),
         pytest.param(
             pod(containers=[{"name": "e", "resources": {"limits": {"nvidia.com/gpu": "2"}}}]),
-            "foresail: container 'e' asks for nvidia.com/gpu or amd.com/gpu or gpu.intel.com/xe or"
-            " gpu.intel.com/i915 beside its need, which is met by a claim: drop one of the two",
+            "foresail: container 'e' asks for nvidia.com/gpu beside its need, which is met by a"
+            " claim: drop one of the two",
             id="asked-twice",
+        ),
+        pytest.param(
+            pod(containers=[PROXY, asking("vllm", "nvidia.com/gpu")]),
+            "foresail: container 'vllm' asks for nvidia.com/gpu beside its need, which is met by a"
+            " claim: drop one of the two, or name another container in the annotation"
+            " foresail.io/container",
+            id="asked-twice-beside-a-proxy",
+        ),
+        pytest.param(
+            pod(containers=[asking("a", "nvidia.com/gpu"), asking("b", "nvidia.com/gpu")]),
+            "foresail: containers a, b ask for GPUs: name the one that the need is of in the"
+            " annotation foresail.io/container",
+            id="several-ask",
         ),
         pytest.param(
             pod(containers=[{"name": "e", "resources": {"limits": {"nvidia.com/gpu": "-1"}}}]),
@@ -283,12 +314,81 @@ async def test_the_cheaper_generation_weighs_more() -> None:
     assert all(1 <= weight <= 100 for weight in told.values())
 
 
-async def test_the_number_that_a_container_asks_for_is_its_width() -> None:
-    container = {"name": "e", "resources": {"limits": {"nvidia.com/gpu": "4"}}}
-    made = await admitted(pod(containers=[container]), DEVICE_PLUGIN)
-    limits = made["spec"]["containers"][0]["resources"]["limits"]
-    assert limits == {"nvidia.com/gpu": "4"}
+@pytest.mark.parametrize(
+    "annotations",
+    [NEED, {**NEED, "kubectl.kubernetes.io/default-container": "proxy"}],
+    ids=["first", "default"],
+)
+async def test_the_only_container_that_asks_for_gpus_gets_them_and_its_number_is_the_width(
+    annotations: Json,
+) -> None:
+    containers = [PROXY, asking("vllm", "nvidia.com/gpu", 4)]
+    made = await admitted(pod(annotations, containers=containers), DEVICE_PLUGIN)
+    proxy, engine = made["spec"]["containers"]
+    assert proxy == PROXY
+    assert engine["resources"]["limits"] == {"nvidia.com/gpu": "4"}
     assert made["metadata"]["annotations"][CLAIM].startswith("4 x ")
+
+
+async def test_the_resource_that_a_container_asks_for_is_its_vendor() -> None:
+    containers = [asking("vllm", "amd.com/gpu", 2)]
+    made = await admitted(pod(containers=containers), DEVICE_PLUGIN)
+    limits = made["spec"]["containers"][0]["resources"]["limits"]
+    assert limits == {"amd.com/gpu": "2"}
+    node = made["spec"]["affinity"]["nodeAffinity"]
+    terms = node["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert [term["matchExpressions"][0]["key"] for term in terms] == ["amd.com/gpu.product-name"]
+
+
+async def test_a_container_that_is_named_is_not_the_only_one_that_may_ask() -> None:
+    containers = [asking("vllm", "nvidia.com/gpu", 2), asking("embedder", "nvidia.com/gpu")]
+    annotations = {**NEED, "foresail.io/container": "vllm"}
+    made = await admitted(pod(annotations, containers=containers), DEVICE_PLUGIN)
+    assert made["spec"]["containers"][1] == containers[1]
+    assert made["metadata"]["annotations"][CLAIM].startswith("2 x ")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "containers", "message"),
+    [
+        pytest.param(
+            {"foresail.io/gpu-vendors": "nvidia"},
+            [asking("vllm", "amd.com/gpu")],
+            "the pod asks for amd.com/gpu, and the annotation foresail.io/gpu-vendors does not name"
+            " amd: drop one of the two",
+            id="other-vendor",
+        ),
+        pytest.param(
+            {"foresail.io/container": "vllm"},
+            [asking("vllm", "nvidia.com/gpu"), asking("other", "amd.com/gpu")],
+            "the pod's containers ask for amd.com/gpu and nvidia.com/gpu, which no node has"
+            " together: ask for one of them",
+            id="two-vendors",
+        ),
+        pytest.param(
+            {},
+            [asking("vllm", "gpu.intel.com/xe")],
+            "a need is met by nvidia.com/gpu or amd.com/gpu, and the pod asks for gpu.intel.com/xe:"
+            " drop one of the two",
+            id="no-vendor-of-ours",
+        ),
+        pytest.param(
+            {},
+            [asking("vllm", "nvidia.com/gpu", 3)],
+            "container 'vllm' asks for 3 GPUs: GPUs share the attention heads evenly, and 3 divides"
+            " few models' heads\n"
+            "it takes 2 or 4, or another divisor of the heads where annotation"
+            " foresail.io/attention-heads tells them",
+            id="width",
+        ),
+    ],
+)
+async def test_what_device_plugins_cannot_give_is_denied_in_words(
+    annotations: Json, containers: list[Json], message: str
+) -> None:
+    document = pod({**NEED, **annotations}, containers=containers)
+    response = await answer(document, policy=DEVICE_PLUGIN)
+    assert response["status"] == {"code": 422, "message": f"foresail: {message}"}
 
 
 async def test_a_pods_own_affinity_must_be_met_as_well() -> None:
@@ -304,6 +404,22 @@ async def test_a_pods_own_affinity_must_be_met_as_well() -> None:
     assert all(term["matchExpressions"][0] == zone for term in required["nodeSelectorTerms"])
     assert all(len(term["matchExpressions"]) > 1 for term in required["nodeSelectorTerms"])
     assert affinity["podAffinity"] == {}
+
+
+async def test_a_pod_with_a_copied_annotation_and_an_affinity_of_its_own_is_new() -> None:
+    zone = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a"]}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}
+    document = pod(
+        {**NEED, CLAIM: "2 x h200-sxm 0.258"},
+        containers=[asking("vllm", "nvidia.com/gpu", 2)],
+        affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}},
+    )
+    made = await admitted(document, DEVICE_PLUGIN)
+    node = made["spec"]["affinity"]["nodeAffinity"]
+    required = node["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert all(len(term["matchExpressions"]) > 1 for term in required)
+    again = await answer(made, policy=DEVICE_PLUGIN)
+    assert (again["allowed"], patch_of(again)) == (True, [])
 
 
 async def test_an_affinity_that_nobody_writes_is_refused() -> None:

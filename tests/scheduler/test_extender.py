@@ -24,7 +24,16 @@ from scheduler.machines import Machine, machine_of
 from scheduler.mix import Mix
 from scheduler.placement import Shape
 from scheduler.placement_state import SCORE_MAX, PlacementState
-from scheduler.pods import GPU_MILLI, GPU_MODELS, WEIGHTS, Known, Pod, UnreadablePodError, pod_of
+from scheduler.pods import (
+    GPU_MILLI,
+    GPU_MODELS,
+    NVLINK,
+    WEIGHTS,
+    Known,
+    Pod,
+    UnreadablePodError,
+    pod_of,
+)
 from scheduler.resource_claim import Claim
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
@@ -190,6 +199,43 @@ class TestFilter:
             answer = await told(session, "filter", asked(SHARE, "a", "new"))
         assert isinstance(answer, dict)
         assert answer["NodeNames"] == ["new"]
+
+    async def test_a_node_whose_gpu_model_is_not_known_passes_and_comes_last(self) -> None:
+        document = pod(annotations={GPU_MODELS: "h100 | h200-sxm"})
+        machines = machine("a", model=""), machine("b", model="a100"), machine("c")
+        async with serving(*machines) as (session, _):
+            async with session.post("/filter", json=asked(document, "a", "b", "c")) as response:
+                answer, reason = await response.json(), response.headers[REASON]
+            scores = await told(session, "prioritize", asked(document, "a", "c"))
+            alone = await told(session, "prioritize", asked(document, "a"))
+        assert answer["NodeNames"] == ["a", "c"]
+        assert reason == (
+            "1 of the nodes have GPUs of a model that is not known: the agent, or the label"
+            " nvidia.com/gpu.product of GPU feature discovery, tells it"
+        )
+        assert scores == [{"Host": "a", "Score": 0}, {"Host": "c", "Score": SCORE_MAX}]
+        assert alone == [{"Host": "a", "Score": 0}]
+
+    async def test_a_model_that_no_gpu_has_is_named_with_its_nearest(self) -> None:
+        document = pod(annotations={GPU_MODELS: "a100-80-sxm"})
+        async with serving(machine("a"), machine("b")) as (session, _):
+            answer = await told(session, "filter", asked(document, "a", "b"))
+        assert isinstance(answer, dict)
+        assert answer["FailedAndUnresolvableNodes"] == {
+            "a": "no GPU model is called 'a100-80-sxm': did you mean h100-sxm, a100-sxm-80,"
+            " a100-sxm-40?; GPU model h100-sxm, not one that is asked for: a100-80-sxm",
+            "b": "GPU model h100-sxm, not one that is asked for",
+        }
+
+    async def test_a_model_that_the_catalogue_lacks_is_the_one_that_a_node_has(self) -> None:
+        document = pod(annotations={GPU_MODELS: "NVIDIA-New-1"})
+        async with serving(machine("a"), machine("b", model="NVIDIA-New-1")) as (session, _):
+            answer = await told(session, "filter", asked(document, "a", "b"))
+        assert isinstance(answer, dict)
+        assert answer["NodeNames"] == ["b"]
+        assert answer["FailedAndUnresolvableNodes"] == {
+            "a": "GPU model h100-sxm, not one that is asked for: NVIDIA-New-1"
+        }
 
     async def test_whole_nodes_come_back_whole(self) -> None:
         items = [{"metadata": {"name": name}, "spec": {"x": 1}} for name in ("a", "b")]
@@ -464,13 +510,76 @@ class TestHostile:
         assert max(map(len, refused.values())) <= REASON_MAX
         assert len(body) < 1_000_000
 
-    async def test_an_annotation_that_no_use_has_is_refused_by_its_name(self) -> None:
-        async with serving(machine("a")) as (session, _):
-            for name in (GPU_MODELS, WEIGHTS):
-                document = pod(annotations={name: "m|" * 100_000})
-                answer = await told(session, "filter", asked(document, "a"))
-                assert isinstance(answer, dict)
-                assert f"annotation {name} has 200000 characters" in answer["Error"]
+    @pytest.mark.parametrize(
+        ("name", "value", "why"),
+        [
+            pytest.param(
+                NVLINK, "Required", "is 'Required'; its only value is 'required'", id="nvlink"
+            ),
+            pytest.param(
+                GPU_MILLI,
+                "500m",
+                "is '500m'; it takes thousandths of a GPU, a number from 1 to 1000",
+                id="a-quantity-of-gpus",
+            ),
+            pytest.param(
+                GPU_MILLI,
+                "half",
+                "is 'half'; it takes thousandths of a GPU, a number from 1 to 1000",
+                id="no-number",
+            ),
+            pytest.param(
+                GPU_MODELS,
+                "m|" * 100_000,
+                "has 200000 characters; at most 4096 are read",
+                id="models",
+            ),
+            pytest.param(
+                GPU_MODELS, " | ", "is ' | '; it takes GPU models joined by |", id="no-model"
+            ),
+            pytest.param(
+                WEIGHTS,
+                "m|" * 100_000,
+                "has 200000 characters; at most 4096 are read",
+                id="weights",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("knows", ["all", "nothing", "what-is-old"])
+    async def test_an_annotation_without_sense_keeps_its_pod_from_every_node(
+        self, name: str, value: str, why: str, knows: str
+    ) -> None:
+        # An error would let it run on any node: kube-scheduler skips it where `ignorable`.
+        placement = None if knows == "nothing" else PlacementState([machine("a")], MIX)
+        stale = "what is known of pods is old" if knows == "what-is-old" else None
+        extender = Extender(placement=placement, clock=Clock(), stale=stale)
+        document = pod(annotations={GPU_MODELS: "h100", name: value})
+        server = TestServer(extender.application())
+        await server.start_server()
+        async with ClientSession(base_url=server.make_url("/")) as session:
+            answer = await told(session, "filter", asked(document, "a", "new"))
+            scores = await told(session, "prioritize", asked(document, "a", "new"))
+        await server.close()
+        assert answer == {
+            "Nodes": None,
+            "NodeNames": [],
+            "FailedNodes": {},
+            "FailedAndUnresolvableNodes": {
+                "a": f"annotation {name} {why}",
+                "new": "an annotation of the pod makes no sense",
+            },
+            "Error": "",
+        }
+        assert scores == [{"Host": "a", "Score": 0}, {"Host": "new", "Score": 0}]
+
+    async def test_the_last_answer_of_a_pod_is_taken_back_when_an_annotation_lost_its_sense(
+        self,
+    ) -> None:
+        async with serving(machine("a", 1)) as (session, placement):
+            assert placement is not None
+            await told(session, "prioritize", asked(share("same", 600), "a"))
+            await told(session, "filter", asked(pod("same", annotations={GPU_MILLI: "x"}), "a"))
+            assert placement.assumed == 0
 
     @pytest.mark.parametrize("verb", ["filter", "prioritize"])
     async def test_a_compressed_body_is_refused_and_not_unpacked(self, verb: str) -> None:

@@ -13,7 +13,7 @@ from scheduler.ledger import ANSWER_SECONDS
 from scheduler.mix import Mix
 from scheduler.placement_state import SCORE_MAX, PlacementState
 from scheduler.pods import pod_of
-from tests.scheduler.objects import H100, claim, device_class, node, pod, put, resource_slice
+from tests.scheduler.objects import H100, L40S, claim, device_class, node, pod, put, resource_slice
 
 Json = dict[str, Any]
 LWS = "leaderworkerset.sigs.k8s.io"
@@ -185,6 +185,19 @@ def test_a_node_that_nobody_knows_here_may_have_room_for_all() -> None:
     passed, why = asked(made, member("m0", gpus=8, size=3), "a", "new")
     assert passed == ["a", "new"]
     assert "1 of the nodes asked about are not known" in why
+
+
+def test_a_node_whose_gpu_model_nobody_told_may_have_room_for_all() -> None:
+    made = intake(node("a", gpus=8), node("b", gpus=8, product=""), node("c", gpus=8, product=L40S))
+    first = member("m0", gpus=8, size=3)
+    first["metadata"]["annotations"]["foresail.io/gpu-models"] = "h100-sxm"
+    passed, why = asked(made, first, "a", "b")
+    assert passed == ["a", "b"]
+    assert why.count("1 of the nodes have GPUs of a model that is not known") == 1
+    # Where models are known they decide.
+    passed, why = asked(made, first, "a", "c")
+    assert passed == []
+    assert why.startswith("room for 1 of the 3 pods")
 
 
 def test_shares_of_a_gpu_count_by_what_is_left_of_each() -> None:

@@ -1,10 +1,14 @@
 """The mix of pods that is expected: from those that came, or from an operator's file."""
 
+from dataclasses import replace
+
 import pytest
 
-from scheduler.history import HALF_LIFE_SECONDS, USUAL, History
+from scheduler.history import HALF_LIFE_SECONDS, MODEL_SETS_MAX, MODELS_MAX, USUAL, History
+from scheduler.mix import Mix
 from scheduler.mix_file import MixFileError, mix_of
-from scheduler.placement import Shape
+from scheduler.placement import Node, Nodes, Shape
+from scheduler.score.scarcity import Models
 
 
 def shape(gpus: int = 3, cpu_milli: int = 1000) -> Shape:
@@ -43,6 +47,43 @@ class TestHistory:
         weights = history.mix(0).weights
         assert len(weights) < 2100
         assert weights[shape()] == 5001.0
+
+    def test_the_rarest_sets_of_models_are_forgotten_and_not_the_sizes_of_their_pods(self) -> None:
+        """What the rule costs grows with the sets, and tenants write them."""
+        history = History()
+        t4 = replace(shape(), models=frozenset({"t4", "l4"}))
+        many = replace(shape(), models=frozenset(f"m{at}" for at in range(MODELS_MAX + 1)))
+        for at in range(1000):
+            history.saw(replace(shape(), models=frozenset({f"m{at}", "t4"})), 0)
+            history.saw(t4, 0)
+            history.saw(many, 0)
+        weights = history.mix(0).weights
+        sets = {one.models for one in weights}
+        assert len(sets) == MODEL_SETS_MAX + 1
+        assert many.models not in sets
+        assert weights[t4] == 1000.0
+        assert weights[shape()] == 1000.0 + 1000 - (MODEL_SETS_MAX - 1)
+
+
+class TestModels:
+    def test_pods_that_insist_on_a_model_that_no_node_has_make_no_other_one_scarce(self) -> None:
+        def price_of_t4(**weights: float) -> float:
+            nodes = Nodes(
+                Node(name=name, cpu_milli=64_000, memory_mib=10**6, model=name, gpus_milli=(1000,))
+                for name in ("t4", "l4")
+            )
+            mix = Mix(
+                {
+                    replace(shape(1), models=frozenset(filter(None, [name.strip("_")]))): weight
+                    for name, weight in weights.items()
+                }
+            )
+            return float(Models(mix, nodes).price_milli(nodes)[nodes.models.index("t4")])
+
+        # Of two free GPUs, pods that insist on a T4 will ask for one and a half, or a half.
+        assert price_of_t4(t4=3, _=1) > 0
+        assert price_of_t4(t4=1, _=3) == 0
+        assert price_of_t4(t4=1, nobodys=2, _=1) == 0
 
 
 class TestFile:

@@ -166,10 +166,13 @@ def test_a_near_miss_is_pointed_out_and_other_annotations_are_not() -> None:
         "foresail.io/precison": "fp8",
         "foresail.io/gpu-milli": "500",
         "foresail.io/weights": "qwen3-32b",
+        "foresail.io/nv-link": "required",
+        "foresail.io/checkpoint-every": "30m",
         "example.com/precison": "fp8",
     }
     assert misspelt(told) == [
-        "annotation foresail.io/precison is unknown: did you mean foresail.io/precision?"
+        "annotation foresail.io/precison is unknown: did you mean foresail.io/precision?",
+        "annotation foresail.io/nv-link is unknown: did you mean foresail.io/nvlink?",
     ]
 
 

@@ -14,15 +14,13 @@ from policies.lint.objects import Inputs, Object
 from policies.lint.pods import POD_TYPES, SERVING_TYPES, Pod, gpu_resources, pods_in
 from policies.lint.rule import rule
 from policies.lint.scaled import scaler_of
-from scheduler.need_annotations import DOMAIN, NeedError, annotated, misspelt
+from scheduler.need_annotations import NeedError, annotated, misspelt
 
 _GRACE_DEFAULT: Final = 30
 _GRACE_MIN: Final = 60
 _LOAD_SECONDS: Final = 120
 """Few models of several billion parameters load in less."""
 _POOLS_MAX: Final = 200
-_OURS: Final = frozenset({"claim", "container", "explain", "gpu-milli", "gpu-models", "weights"})
-"""Annotations of pods that are no part of a need."""
 
 
 @rule(
@@ -207,12 +205,7 @@ def need_refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """
     for pod in pods_in(of):
         at = (*pod.at, "metadata", "annotations")
-        ours = {
-            key: value
-            for key, value in pod.annotations.items()
-            if key.removeprefix(DOMAIN) not in _OURS
-        }
-        faults = misspelt(ours)
+        faults = misspelt(pod.annotations)
         try:
             annotated(pod.annotations, catalogue())
         except NeedError as error:
