@@ -62,7 +62,6 @@ from scaler.serving.cycle import PlanningCycle
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plan_book import PlanBook
 from scaler.sources.otlp import OtlpSource
-from scaler.trigger_parsing import parse
 
 log = structlog.get_logger()
 
@@ -152,9 +151,10 @@ async def _running(
         keep_sources=sources.keep,
         readers=book if decisions is None else decisions,
     )
+    rules = settings.tenant_rules
     for one in settings.watch:
         if not one.is_answered:  # the answering process makes the others known
-            loop.watch(one.reference, parse(one.metadata, settings.allowed))
+            loop.watch(one.reference, rules.admit(one.namespace, one.metadata))
     workloads = WorkloadCollector(loop, clock=steady_clock)
 
     pages = Pages(

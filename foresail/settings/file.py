@@ -87,7 +87,7 @@ class Settings(Part):
         yield from pools_crossings(values["pools"])
         yield from watch_crossings(
             values["watch"],
-            partial(_allowed_for, values),
+            partial(_admit, values),
             is_answered=values["external_metrics"] is not None,
         )
         peers, tls = key_of(values["state"], "peers"), values["tls"]
@@ -135,6 +135,18 @@ def _names(sources: Any) -> Iterator[str | None]:
     for one in given if isinstance(given, list | tuple) else ():
         name = one.get("name") if isinstance(one, dict) else getattr(one, "name", None)
         yield name if isinstance(name, str) and SOURCE_NAME.fullmatch(name) else None
+
+
+def _admit(values: Mapping[str, Any], namespace: str, metadata: Mapping[str, str]) -> None:
+    """Refuse metadata of the watch list that a trigger of this namespace could not have.
+
+    Raises:
+        MetadataError: why not.
+    """
+    sound = not any(isinstance(values[name], Faulty) for name in ("sources", "tenants", "pools"))
+    rules = [one.rule for one in values["tenants"]] if sound else []
+    allowed = _allowed_for(values, metadata)
+    _ = TenantRules(allowed, rules, objects_max=COUNT_MAX).admit(namespace, metadata)
 
 
 def _allowed_for(values: Mapping[str, Any], metadata: Mapping[str, str]) -> AllowedOptions:

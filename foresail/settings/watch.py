@@ -13,14 +13,14 @@ from scaler.errors import MetadataError
 from scaler.faults import crossed
 from scaler.parts import Part, sound_items
 from scaler.trigger import Mode
-from scaler.trigger_parsing import AllowedOptions, parse
 
 _NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 _NOT_OF_A_NAME: Final = re.compile(r"[^a-z0-9.-]+")
 _LABEL_CHARACTERS_MAX: Final = 63
 """Of a label's value, as in Kubernetes: an HPA names a model by a label selector."""
 
-AllowedFor = Callable[[Mapping[str, str]], AllowedOptions]
+Admit = Callable[[str, Mapping[str, str]], None]
+"""Raises `MetadataError` for metadata that a trigger of the namespace could not have."""
 
 
 class WatchSettings(Part):
@@ -69,13 +69,13 @@ class WatchSettings(Part):
 
 
 def watch_crossings(
-    watch: Any, allowed_for: AllowedFor, *, is_answered: bool
+    watch: Any, admit: Admit, *, is_answered: bool
 ) -> Iterator[PydanticCustomError]:
     """Faults of the watch list: names given twice, and metadata that cannot be used.
 
     Args:
         watch: the list, which may be faulty.
-        allowed_for: the allowed options of an entry with this metadata.
+        admit: refuses metadata as those of a trigger in its namespace.
         is_answered: whether the external metrics API is served.
     """
     names = set()
@@ -102,6 +102,6 @@ def watch_crossings(
             )
             yield crossed(message, *at)
         try:
-            parse(metadata, allowed_for(metadata))
+            admit(one.namespace, metadata)
         except MetadataError as error:
             yield crossed(str(error), *at)

@@ -8,6 +8,7 @@ the time and the size of an answer.
 
 import re
 import ssl
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
@@ -39,6 +40,20 @@ _OF_SERVER = frozenset({401, 404, 429})
 """Refusals of every query. Others may be of one, such as one that reads too much or takes too long,
 or that a proxy does not pass."""
 _MESSAGE_CHARACTERS = 256  # an error page of a proxy would fill the log
+_OPEN_HEADERS: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+    }
+)
+"""Of a request, those that hold nothing secret."""
+_SECRET_CHARACTERS_MIN: Final = 4
+"""Shorter ones are guessed as fast as read, and would be cut out of every word."""
 _FORM: Final = "application/x-www-form-urlencoded"
 _EXECUTION: Final = "execution"
 _LIMIT: Final = re.compile(r"\blimit\b|\btoo many\b", re.IGNORECASE)
@@ -201,11 +216,23 @@ def _message(answer: Json) -> str:
 
 
 def _without_credentials(text: str, response: requests.Response) -> str:
-    headers = response.request.headers
-    sent = [*headers.get("Authorization", "").split()[1:], headers.get("X-Amz-Security-Token", "")]
-    for secret in filter(None, sent):
-        text = text.replace(secret, "…")
+    for name, value in response.request.headers.items():
+        if name.lower() not in _OPEN_HEADERS:
+            for secret in _secrets_in(str(value)):
+                if len(secret) >= _SECRET_CHARACTERS_MIN:
+                    text = text.replace(secret, "…")
     return text
+
+
+def _secrets_in(value: str) -> Iterator[str]:
+    """A header's value, what is in it beside a scheme, and the password of HTTP basic."""
+    yield value
+    scheme, _, credentials = value.partition(" ")
+    if scheme.lower() == "basic":
+        with suppress(ValueError):  # of base64 and of UTF-8
+            _, _, password = b64decode(credentials).decode().partition(":")
+            yield from filter(None, [password])
+    yield from filter(None, [credentials])
 
 
 def _unavailable(source: str, error: BaseException) -> SourceError:

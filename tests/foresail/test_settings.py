@@ -186,6 +186,12 @@ def checked(path: Path) -> Result:
             "7: watch.1: two models of the watch list are named llm/m: give one a name",
             id="watch-twice",
         ),
+        pytest.param(
+            "tenants: [{namespaces: [a]}]\nwatch: [{namespace: llm, model: m}]\n",
+            "6: watch.0: namespace 'llm' may not use this server: no entry of the operator's "
+            "settings (tenants) names it",
+            id="watch-in-a-namespace-without-a-rule",
+        ),
     ],
 )
 def test_a_fault_says_line_key_value_and_what_is_allowed(

@@ -348,6 +348,24 @@ async def test_a_token_that_a_refusal_repeats_is_not_passed_on(
     assert "s3cret" not in str(caught.value)
 
 
+async def test_neither_a_header_nor_a_password_that_a_refusal_repeats_is_passed_on(
+    stub: Stub, feed_of: Callable[..., Feed], tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("correct-horse")
+    stub.status, stub.body = 400, "got X-API-Key: k3y-of-ours, reader:correct-horse; X-Org: 7"
+    feed = feed_of(
+        stub.url,
+        headers={"X-API-Key": "k3y-of-ours", "X-Org": "7"},
+        basic=Basic(username="reader", password_file=password),
+    )
+
+    with pytest.raises(SourceMisconfiguredError) as caught:
+        await feed.observe(now_seconds=100)
+
+    assert "got X-API-Key: …, reader:…; X-Org: 7" in str(caught.value)
+
+
 async def test_a_hanging_prometheus_takes_no_more_threads_than_its_own(
     stub: Stub, feed_of: Callable[..., Feed]
 ) -> None:
