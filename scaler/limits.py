@@ -53,6 +53,7 @@ class Limit(StrEnum):
     SERVED_RATE = "served_rate"
     CONNECTIONS = "connections"
     BODY_SECONDS = "body_seconds"
+    REQUEST_BYTES = "request_bytes"
     REQUEST_SECONDS = "request_seconds"
     RESPONSE_SECONDS = "response_seconds"
     REQUESTS = "requests"
