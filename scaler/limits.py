@@ -52,6 +52,8 @@ class Limit(StrEnum):
     SIGNAL_BOUND = "signal_bound"
     SERVED_RATE = "served_rate"
     CONNECTIONS = "connections"
+    BODY_SECONDS = "body_seconds"
+    REQUEST_BYTES = "request_bytes"
     REQUEST_SECONDS = "request_seconds"
     RESPONSE_SECONDS = "response_seconds"
     REQUESTS = "requests"

@@ -25,6 +25,8 @@ from scaler.events import Event
 
 METADATA_CHARACTERS_MAX: Final = 16_384
 """Of all keys and values of one trigger."""
+METADATA_KEYS_MAX: Final = 128
+"""Of one trigger: some forty are known, and each key costs time at each call."""
 REPLICAS_MAX: Final = 100_000
 """More than any trigger may ask for."""
 PRIORITY_MAX: Final = 1000

@@ -121,7 +121,9 @@ async def running(
     feed.launcher_port = launcher_port
     async with Sites() as sites:
         ports = Ports(
-            extender=await sites.add(feed.extender.application(), options.listen),
+            extender=await sites.add(
+                feed.extender.application(), options.listen, takes_bodies=True
+            ),
             http=await sites.add(feed.pages(), options.http),
         )
         tasks = [asyncio.create_task(one, name=name) for name, one in feed.tasks()]

@@ -144,7 +144,7 @@ async def running(
     async with Sites() as sites:
         pages = _pages(options, names, registry)
         ports = Ports(
-            webhook=await sites.add(webhook.application(), options.listen, tls),
+            webhook=await sites.add(webhook.application(), options.listen, tls, takes_bodies=True),
             http=await sites.add(pages, options.http),
         )
         if options.given_by is GivenBy.DEVICE_PLUGIN:

@@ -26,6 +26,8 @@ from foresail.ports.limits_seen import LOG
 from scaler.limits import Limit, exceeded
 
 _PIECE_BYTES: Final = 2**16
+_HEAD_BYTES_MAX: Final = 2**15
+"""Of a client at a time, where no request has a body; it has four lines of aiohttp's limit."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -47,8 +49,9 @@ class PortLimits:
 class OpenConnections:
     """The connections of one port, each from its acceptance to its end."""
 
-    def __init__(self, limits: PortLimits) -> None:
+    def __init__(self, limits: PortLimits, *, takes_bodies: bool) -> None:
         self.limits = limits
+        self.takes_bodies = takes_bodies
         self._open: dict[Connection, None] = {}
         """In the order in which they came."""
         self._by_transport: dict[asyncio.BaseTransport, Connection] = {}
@@ -77,6 +80,8 @@ class OpenConnections:
             return await handler(request)
         request[_CONNECTION] = connection
         connection.await_nothing()
+        if request.body_exists and not self.takes_bodies:
+            return await self._refused_body(request, connection)
         if request.body_exists:
             connection.await_client(self.limits.request_seconds, Limit.REQUEST_SECONDS)
             connection.receives = request
@@ -90,6 +95,18 @@ class OpenConnections:
             connection.await_next()
             raise
         await self._sent(response, request, connection)
+        return response
+
+    async def _refused_body(
+        self, request: web.Request, connection: "Connection"
+    ) -> web.StreamResponse:
+        """Told so, and closed: aiohttp would read on, and parse a million chunks of one byte."""
+        _note(Limit.REQUEST_BYTES)
+        response = web.Response(status=413, text="nothing here takes a body\n")
+        response.force_close()
+        await self._sent(response, request, connection)
+        if request.transport is not None:
+            request.transport.close()
         return response
 
     async def _sent(
@@ -237,7 +254,10 @@ class Connection(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        if self._transport is None:
+        if len(data) > _HEAD_BYTES_MAX and not self.port.takes_bodies:
+            _note(Limit.REQUEST_BYTES)
+            self.abort()
+        elif self._transport is None:
             self._early += data
         else:
             self.handler.data_received(data)

@@ -35,9 +35,21 @@ class Sites:
             await runner.cleanup()
 
     async def add(
-        self, application: web.Application, address: str, tls: ssl.SSLContext | None = None
+        self,
+        application: web.Application,
+        address: str,
+        tls: ssl.SSLContext | None = None,
+        *,
+        takes_bodies: bool = False,
     ) -> int:
         """Serve an application; the port.
+
+        Args:
+            application: what to serve.
+            address: `host:port`; port 0 = any free one.
+            tls: None = plain text.
+            takes_bodies: whether a request of it may have a body; else the connection of one that
+                has is closed.
 
         Raises:
             ForesailError: the address is none, or taken.
@@ -45,7 +57,7 @@ class Sites:
         host, _, port = address.rpartition(":")
         if not host or not port.isdecimal():
             raise ForesailError(f"{address!r} is not host:port, such as 127.0.0.1:8888")
-        connections = OpenConnections(self.limits)
+        connections = OpenConnections(self.limits, takes_bodies=takes_bodies)
 
         @web.middleware
         async def within_limits(request: web.Request, handler: Handler) -> web.StreamResponse:

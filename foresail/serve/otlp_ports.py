@@ -159,7 +159,7 @@ class _Receiver:
                 certificates, files.certificate, files.key, files.client_ca
             )
         sites = await stack.enter_async_context(Sites())
-        return await sites.add(application, address, context)
+        return await sites.add(application, address, context, takes_bodies=True)
 
 
 def _kept_at_most(limits: PortLimits) -> list[tuple[str, int]]:

@@ -32,6 +32,7 @@ from scaler.decision.answers import Reference
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.serving.board import NAME_CHARACTERS_MAX
 from scaler.serving.server import SERVICE_NAME
+from scaler.trigger import METADATA_KEYS_MAX
 
 _METHOD: Final = f"/{SERVICE_NAME}/GetMetrics"
 _TRACEPARENT: Final = "traceparent"
@@ -95,9 +96,10 @@ class CallTraces(grpc.aio.ServerInterceptor):
         context: Any,
     ) -> pb.GetMetricsResponse:
         asked = request.scaledObjectRef
-        decision = self._decisions.get(
-            Reference.of(asked.namespace, asked.name, asked.scalerMetadata)
-        )
+        decision = None
+        if len(asked.scalerMetadata) <= METADATA_KEYS_MAX:  # more are refused before they are read
+            reference = Reference.of(asked.namespace, asked.name, asked.scalerMetadata)
+            decision = self._decisions.get(reference)
         with self._tracer.start_as_current_span(
             f"{SERVICE_NAME}/GetMetrics",
             parent,

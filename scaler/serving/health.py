@@ -5,12 +5,18 @@ one client that watches and reads nothing would keep a server from its drain.
 """
 
 import asyncio
+from typing import Final
 
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc as pb_grpc
 from typing_extensions import override
+
+from scaler.limits import Limit, exceeded
+
+WATCHERS_MAX: Final = 64
+"""At once; a probe asks with `Check`."""
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -21,6 +27,7 @@ class Health(pb_grpc.HealthServicer):  # type: ignore[misc]  # the library has n
     def __init__(self, *services: str) -> None:
         self._is_serving = dict.fromkeys(("", *services), False)
         self._changed = asyncio.Event()
+        self._watchers = 0
 
     def set(self, *, serving: bool) -> None:
         """Report this of all services; waits for no watcher."""
@@ -38,6 +45,17 @@ class Health(pb_grpc.HealthServicer):  # type: ignore[misc]  # the library has n
 
     @override
     async def Watch(self, request: "pb.HealthCheckRequest", context: Context) -> None:
+        if self._watchers >= WATCHERS_MAX:
+            exceeded(Limit.STREAMS)
+            message = f"{WATCHERS_MAX} clients watch the health: ask with Check"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+        self._watchers += 1
+        try:
+            await self._tell(request, context)
+        finally:
+            self._watchers -= 1
+
+    async def _tell(self, request: "pb.HealthCheckRequest", context: Context) -> None:
         told = None
         while True:
             changed, response = self._changed, self._response(request.service)

@@ -12,9 +12,12 @@ moment comes too, and the event loop turns between two.
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference
@@ -30,6 +33,9 @@ from scaler.serving.plans import Plans
 from scaler.serving.slots import InTurn, SourceSlots
 from scaler.serving.workloads import Workloads
 from scaler.signals import Absent, FeedGroup, Observation
+
+_WORKLOADS_OF_A_TURN: Final = 8
+"""Of one feed. A tenant may have a thousand of one model: each costs a millisecond or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,8 @@ class Looks:
         self._steady = steady
         self._metrics = metrics
         self._plan_turn = InTurn(1)
-        """Held for a turn of the event loop by each feed that is planned for. If all that are ready
+        """Held for a turn of the event loop by each feed, some of whose workloads are planned for.
+        If all that are ready
         were planned for in one turn, what else the loop does would wait for hundreds. Namespaces
         have it in turn: where one has a thousand feeds, a feed of another waits for one of them."""
 
@@ -166,16 +173,16 @@ class Looks:
             looked_at = self._steady() - (self._wall.now() - at)
             answers = await self._read(lives, at)
         plans: list[WorkloadPlan] = []
+
+        def still() -> bool:
+            self._workloads.absorb_clock_step()
+            return clock_steps == self._wall.steps
+
         for live, answer in zip(lives, answers, strict=True):
             # What has begun ends before more begins: where a pass over all takes longer than a
             # period, those that are done are looked at in time.
-            async with self._plan_turn.slot(namespace, ahead=is_first or live is not lives[0]):
-                self._workloads.absorb_clock_step()
-                if clock_steps != self._wall.steps:
-                    return tuple(plans)
-                with contained("feed_not_looked_at", live.workloads, self._metrics):
-                    plans += self._take(live, _poll_of(answer, at), looked_at)
-                await asyncio.sleep(0)
+            ahead = is_first or live is not lives[0]
+            plans += await self._plan_for(live, answer, at, looked_at, ahead=ahead, still=still)
         return tuple(plans)
 
     async def _read(
@@ -202,21 +209,54 @@ class Looks:
         """
         message = f"all {self._settings.looks_at_once} slots of its source are in use"
         for live in sorted(lives, key=_looked_at):
-            if not _waits(live, moment):
-                continue
-            async with self._plan_turn.slot(_namespace_of(live)):
-                if _waits(live, moment):
-                    failure = SourceUnavailableError(message)
-                    poll = PollResult(at_seconds=moment, observation=None, failure=failure)
-                    with contained("feed_not_looked_at", live.workloads, self._metrics):
-                        _ = self._take(live, poll, self._steady())
-                    await asyncio.sleep(0)
+            still = partial(_waits, live, moment)
+            if still():
+                failure, now = SourceUnavailableError(message), self._steady()
+                _ = await self._plan_for(live, failure, moment, now, ahead=False, still=still)
 
-    def _take(self, live: LiveFeed, poll: PollResult, looked_at: float) -> tuple[WorkloadPlan, ...]:
-        live.take(poll, looked_at)
-        _count_disbelieved(live)
-        plans = [self._plans.plan(workload) for workload in tuple(live.workloads.values())]
-        return tuple(plan for plan in plans if plan is not None)
+    async def _plan_for(
+        self,
+        live: LiveFeed,
+        answer: Observation | Exception,
+        at: float,
+        looked_at: float,
+        *,
+        ahead: bool,
+        still: Callable[[], bool],
+    ) -> list[WorkloadPlan]:
+        """Take the answer to a look, and plan for the feed's workloads, some in each turn.
+
+        Args:
+            answer: of the source; a fault of Foresail is contained.
+            at: what the look is as of, in Unix time.
+            looked_at: the same on the monotonic clock.
+            ahead: of those of its namespace that wait.
+            still: asked at the begin of each turn, whether to go on.
+        """
+        plans: list[WorkloadPlan] = []
+        waiting: deque[Reference] | None = None
+        namespace = _namespace_of(live)
+        while waiting is None or waiting:
+            async with self._plan_turn.slot(namespace, ahead=ahead or waiting is not None):
+                if not still():
+                    break
+                begins, waiting = waiting is None, waiting or deque()
+                with contained("feed_not_looked_at", live.workloads, self._metrics):
+                    if begins:
+                        live.take(_poll_of(answer, at), looked_at)
+                        _count_disbelieved(live)
+                        waiting.extend(live.workloads)
+                    plans += self._some(live, waiting)
+                await asyncio.sleep(0)
+        return plans
+
+    def _some(self, live: LiveFeed, waiting: "deque[Reference]") -> Iterator[WorkloadPlan]:
+        """The plans of the next few that wait; one may have been forgotten since."""
+        for _ in range(min(len(waiting), _WORKLOADS_OF_A_TURN)):
+            workload = live.workloads.get(waiting.popleft())
+            plan = None if workload is None else self._plans.plan(workload)
+            if plan is not None:
+                yield plan
 
 
 def _namespace_of(live: LiveFeed) -> str | None:

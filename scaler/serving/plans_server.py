@@ -6,11 +6,13 @@ from grpc_reflection.v1alpha import reflection
 
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.rpc.foresail.v1 import plans_pb2_grpc as pb_grpc
+from scaler.serving.bodies import Bodies
 from scaler.serving.health import Health
 from scaler.serving.plan_book import PlanBook
 from scaler.serving.plans_service import PlansService
 from scaler.serving.server import (
     LISTENING_OPTIONS,
+    MESSAGE_BYTES_MAX,
     TlsFiles,
     start_listening,
 )
@@ -33,11 +35,13 @@ class PlansServer:
         self._book = book
         self._health = Health(SERVICE_NAME)
         self._server = grpc.aio.server(
+            interceptors=[Bodies()],
             options=[
                 *LISTENING_OPTIONS,
+                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
                 ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
                 ("grpc.max_connection_idle_ms", int(_IDLE_SECONDS_MAX * 1000)),
-            ]
+            ],
         )
         pb_grpc.add_PlansServicer_to_server(service, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -20,6 +20,7 @@ from scaler.errors import ForesailError
 from scaler.reloaded import Reloaded, server_context
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.rpc.foresail.v1 import state_pb2_grpc as state_grpc
+from scaler.serving.bodies import Bodies
 from scaler.serving.health import Health
 from scaler.serving.service import ExternalScaler
 from scaler.serving.state_service import StateService
@@ -39,8 +40,9 @@ LISTENING_OPTIONS = (
 )
 CONNECTIONS_MAX = 1024
 """At once. KEDA has one for each client certificate of its triggers."""
-MESSAGE_BYTES_MAX = 2**21
-"""Of a call. The largest object that Kubernetes keeps has 1.5 MiB, so no ScaledObject has more."""
+MESSAGE_BYTES_MAX = 2**18
+"""Of a call: four times the metadata that a trigger may have, so that one that is too long is told
+so in our words. Up to `bodies.ON_THEIR_WAY_MAX` of them are held at once."""
 _SHUTDOWN_SECONDS = 5.0
 _QUIET_SECONDS_MAX = 3.0
 _TOLD_SECONDS = 0.05
@@ -136,7 +138,7 @@ class ScalerServer:
         self._lifetimes = lifetimes
         self._health = Health(SERVICE_NAME)
         self._server = grpc.aio.server(
-            interceptors=interceptors,
+            interceptors=[Bodies(), *interceptors],
             options=[
                 *LISTENING_OPTIONS,
                 ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),

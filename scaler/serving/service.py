@@ -28,7 +28,7 @@ from scaler.serving.board import NAME_CHARACTERS_MAX, Board, BoardFullError
 from scaler.serving.entry import Entry
 from scaler.serving.metrics import ServiceMetrics
 from scaler.serving.streams import StreamLifetime, StreamLifetimes, TooManyStreamsError
-from scaler.trigger import METADATA_CHARACTERS_MAX
+from scaler.trigger import METADATA_CHARACTERS_MAX, METADATA_KEYS_MAX
 
 METRIC_NAME: Final = "foresail-replicas"
 TARGET: Final = 1
@@ -316,6 +316,12 @@ def _fault_of(request: pb.ScaledObjectRef) -> str | None:
     if max(len(request.name), len(request.namespace)) > NAME_CHARACTERS_MAX:
         exceeded(Limit.NAME)
         return f"the name or the namespace has over {NAME_CHARACTERS_MAX} characters"
+    if len(request.scalerMetadata) > METADATA_KEYS_MAX:
+        exceeded(Limit.METADATA)
+        return (
+            f"the trigger's metadata has {len(request.scalerMetadata)} keys, over "
+            f"{METADATA_KEYS_MAX}"
+        )
     size = sum(len(key) + len(value) for key, value in request.scalerMetadata.items())
     if size > METADATA_CHARACTERS_MAX:
         exceeded(Limit.METADATA)

@@ -2,12 +2,15 @@
 
 import asyncio
 import struct
+from collections.abc import Callable
 
 import grpc
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from scaler.limits import Limit
+from scaler.serving import health
 from scaler.serving import server as scaler_server
 from tests.contracts.plan_readers import PlansSite
 from tests.contracts.served import Served, answer
@@ -107,3 +110,31 @@ async def test_a_service_that_is_not_there_is_unknown(served: Served) -> None:
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
     assert (await call.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
     call.cancel()
+
+
+async def test_watchers_without_end_are_refused_and_questions_are_not(
+    served: Served, monkeypatch: pytest.MonkeyPatch, limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    monkeypatch.setattr(health, "WATCHERS_MAX", 2)
+    stub = health_pb2_grpc.HealthStub(served.channel)
+    watches = [stub.Watch(health_pb2.HealthCheckRequest()) for _ in range(2)]
+    for one in watches:
+        _ = await one.read()
+
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        _ = await stub.Watch(health_pb2.HealthCheckRequest()).read()
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert limits_exceeded() == {Limit.STREAMS}
+    assert (await stub.Check(health_pb2.HealthCheckRequest())).status
+
+    watches[0].cancel()
+    async with asyncio.timeout(60):
+        while not await _is_told(stub):
+            await asyncio.sleep(0.01)
+
+
+async def _is_told(stub: health_pb2_grpc.HealthStub) -> bool:
+    try:
+        return bool(await stub.Watch(health_pb2.HealthCheckRequest()).read())
+    except grpc.aio.AioRpcError:
+        return False

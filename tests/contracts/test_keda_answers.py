@@ -136,9 +136,9 @@ async def test_an_unknown_metric_is_not_found(served: Served) -> None:
         pb.ScaledObjectRef(name="a"),
         pb.ScaledObjectRef(namespace="b"),
         pb.ScaledObjectRef(name="a" * 254, namespace="b"),
-        pb.ScaledObjectRef(name="a", namespace="b" * 1_500_000),
+        pb.ScaledObjectRef(name="a", namespace="b" * 250_000),
     ],
-    ids=["no-namespace", "no-name", "long-name", "megabytes"],
+    ids=["no-namespace", "no-name", "long-name", "too-long"],
 )
 async def test_a_reference_that_names_no_object_is_invalid_and_not_kept(
     served: Served, reference: pb.ScaledObjectRef, limits_exceeded: Callable[[], set[Limit]]
@@ -152,11 +152,26 @@ async def test_a_reference_that_names_no_object_is_invalid_and_not_kept(
     assert limits_exceeded() == ({Limit.NAME} if reference.name and reference.namespace else set())
 
 
-async def test_a_call_that_is_larger_than_any_object_of_kubernetes_is_not_read(
+async def test_metadata_of_hundreds_of_keys_are_refused_before_they_are_looked_at(
+    served: Served, limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    metadata = {f"k{number}": "" for number in range(129)}
+
+    with pytest.raises(grpc.aio.AioRpcError, match="metadata has 129 keys, over 128") as raised:
+        await served.keda.IsActive(
+            pb.ScaledObjectRef(name="a", namespace="b", scalerMetadata=metadata)
+        )
+
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert not len(served.board)
+    assert limits_exceeded() == {Limit.METADATA}
+
+
+async def test_a_call_that_is_far_larger_than_metadata_may_be_is_not_read(
     served: Served, limits_exceeded: Callable[[], set[Limit]]
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await served.keda.IsActive(pb.ScaledObjectRef(name="a", namespace="b" * 2**21))
+        await served.keda.IsActive(pb.ScaledObjectRef(name="a", namespace="b" * 2**18))
 
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert len(raised.value.details() or "") < 1025

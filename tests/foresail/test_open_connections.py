@@ -72,7 +72,9 @@ async def echo(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def serving(limits: PortLimits, tls: ssl.SSLContext | None = None) -> AsyncIterator[Port]:
+async def serving(
+    limits: PortLimits, tls: ssl.SSLContext | None = None, *, takes_bodies: bool = True
+) -> AsyncIterator[Port]:
     app = web.Application()
     async with asyncio.timeout(60), Sites(limits) as sites:
         port = Port()
@@ -87,7 +89,7 @@ async def serving(limits: PortLimits, tls: ssl.SSLContext | None = None) -> Asyn
                 web.post("/early", small),
             ]
         )
-        port.number = await sites.add(app, "127.0.0.1:0", tls)
+        port.number = await sites.add(app, "127.0.0.1:0", tls, takes_bodies=takes_bodies)
         try:
             yield port
         finally:
@@ -112,6 +114,30 @@ async def test_a_client_that_does_not_send_its_request_is_closed(sent: bytes) ->
     async with serving(SOON) as port, counted_once(Limit.REQUEST_SECONDS):
         client = await port.connect()
         client.writer.write(sent)
+
+        assert await client.is_closed()
+
+
+async def test_where_no_request_has_a_body_one_that_has_is_told_so_and_closed() -> None:
+    async with (
+        serving(PortLimits(), takes_bodies=False) as port,
+        counted_once(Limit.REQUEST_BYTES),
+    ):
+        client = await port.connect()
+        client.writer.write(
+            b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+        )
+        async with asyncio.timeout(60):
+            answer = await client.reader.read()
+
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert answer.endswith(b"nothing here takes a body\n")
+
+
+async def test_nor_is_more_than_a_head_looked_at_there() -> None:
+    async with serving(PortLimits(), takes_bodies=False) as port, counted_once(Limit.REQUEST_BYTES):
+        client = await port.connect()
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 4000)
 
         assert await client.is_closed()
 

@@ -243,7 +243,7 @@ async def test_launchers_are_asked_which_engines_sleep_in_them() -> None:
     body = {"Pod": requester, "Nodes": None, "NodeNames": ["a", "b"]}
     api = Api()
     async with Sites() as sites, ClientSession() as session, asyncio.timeout(60):
-        port = await sites.add(app, "127.0.0.1:0")
+        port = await sites.add(app, "127.0.0.1:0", takes_bodies=True)
         async with running(OPTIONS, api.follow, launcher_port=port) as ports:
             api.tell_all(but=Kind.NODE)
             nodes = node("a", gpus=1), node("b", gpus=1)

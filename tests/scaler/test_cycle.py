@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import weakref
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import FrozenInstanceError, dataclass, field, replace
@@ -640,6 +641,28 @@ async def test_feeds_of_a_namespace_with_many_are_planned_for_in_turn_with_those
 
     assert len(order) == 21
     assert order.index("few") <= 2
+
+
+async def test_a_feed_of_many_workloads_has_some_of_them_planned_for_in_each_turn() -> None:
+    loop = asyncio.get_running_loop()
+    turns, planned_in_turn = 0, list[int]()
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns < 400:
+            loop.call_soon(turn)
+
+    async with running({"a": FakeFeed(delay_seconds=1)}, objects_max=100) as site:
+        entries = [site.ask("a", name=f"object-{n}") for n in range(100)]
+        await until(7)
+        for entry in entries:
+            entry.listeners.add(lambda: planned_in_turn.append(turns))
+        loop.call_at(9.0, turn)
+        await until(9.5)
+
+    assert len(planned_in_turn) == 100
+    assert max(Counter(planned_in_turn).values()) <= 8
 
 
 async def test_a_feed_waits_no_longer_than_the_limit_for_the_one_before_it() -> None:

@@ -586,7 +586,7 @@ class TestHostile:
         bomb = gzip.compress(b" " * 100 * 2**20)
         extender = Extender(placement=PlacementState([machine("a")], MIX), clock=Clock())
         async with Sites() as sites:
-            port = await sites.add(extender.application(), "127.0.0.1:0")
+            port = await sites.add(extender.application(), "127.0.0.1:0", takes_bodies=True)
             url = f"http://127.0.0.1:{port}/{verb}"
             async with ClientSession() as session:
                 # A first request loads what any request loads.

@@ -42,7 +42,7 @@ def webhook(registry: CollectorRegistry) -> web.Application:
 @asynccontextmanager
 async def serving(app: web.Application) -> AsyncIterator[ClientSession]:
     async with Sites() as sites:
-        port = await sites.add(app, "127.0.0.1:0")
+        port = await sites.add(app, "127.0.0.1:0", takes_bodies=True)
         async with ClientSession(base_url=f"http://127.0.0.1:{port}") as session:
             yield session
 
