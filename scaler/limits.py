@@ -29,6 +29,7 @@ class Limit(StrEnum):
     SILENT_TRIGGER = "silent_trigger"
     STREAMS = "streams"
     TRIGGER_STREAMS = "trigger_streams"
+    LABEL = "label"
     READ_SECONDS = "read_seconds"
     ANSWER_BYTES = "answer_bytes"
     ANSWER_SERIES = "answer_series"

@@ -9,7 +9,7 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from scaler.limits import Limit
-from scaler.sources.series import Sample
+from scaler.sources.series import Sample, bounded
 
 _LINE_BYTES_MAX: Final = 2**16
 
@@ -79,7 +79,7 @@ def samples_of(
             # The exporter's own labels win, as with `honor_labels`.
             yield Sample(
                 name=sample.name,
-                labels={**labels, **sample.labels},
+                labels={**labels, **bounded(sample.labels)},
                 value=sample.value,
                 at_seconds=at_seconds,
             )
