@@ -39,6 +39,7 @@ class Limit(StrEnum):
     LARGE_ANSWERS = "large_answers"
     REFUSED_TIME = "refused_time"
     ERROR_PAGE = "error_page"
+    PARTS = "parts"
     PAGE_BYTES = "page_bytes"
     PAGE_SERIES = "page_series"
     PAGE_LINE = "page_line"

@@ -20,7 +20,7 @@ from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
 from scaler.sources.access import Basic, Tls, authorization
-from scaler.sources.connections import CHUNK_BYTES, Connections
+from scaler.sources.connections import Connections, Parts, parsing_seconds
 from scaler.sources.look_threads import LookThreads, OneLook
 from scaler.sources.page import listed
 from scaler.sources.preset import Preset
@@ -125,6 +125,7 @@ class ScrapeSource:
         except aiohttp.ClientConnectorCertificateError as error:
             return SourceMisconfiguredError(f"{target.url}: TLS: {error.certificate_error}")
         except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
+            self._charge(namespace, 0.0, 0, parsing_seconds(error))
             return SourceUnavailableError(f"{target.url}: {str(error) or type(error).__name__}")
 
     async def _fetched(
@@ -147,20 +148,31 @@ class ScrapeSource:
                     "what is before the engine send its page as it is"
                 )
             page = PageLines(names, bytes_max=config.body_bytes_max, lines_max=config.samples_max)
-            seconds = 0.0
+            seconds, parts = 0.0, Parts()
             try:
-                async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                async for part in parts.of(response.content):
                     begun = time.thread_time()
-                    page.add(chunk)
+                    page.add(part)
                     seconds += time.thread_time() - begun
             except PageTooLongError as error:
                 exceeded(error.limit)
                 raise SourceUnavailableError(f"{target.url}: {error}") from error
             finally:
-                if page.received_bytes > _LONG_BYTES or seconds > _LONG_SECONDS:
-                    now = asyncio.get_running_loop().time()
-                    self._refused_time.add(namespace, seconds, page.received_bytes, now_seconds=now)
+                self._charge(namespace, seconds, page.received_bytes, parts.seconds)
             return page.end()
+
+    def _charge(
+        self,
+        namespace: str | None,
+        seconds: float,
+        received_bytes: int,
+        parsing_seconds: float,
+    ) -> None:
+        """Count what a page took of the event loop, unless an engine's may take as much."""
+        if received_bytes > _LONG_BYTES or max(seconds, parsing_seconds) > _LONG_SECONDS:
+            now = asyncio.get_running_loop().time()
+            spent = seconds + parsing_seconds
+            self._refused_time.add(namespace, spent, received_bytes, now_seconds=now)
 
     async def _authorization(self) -> Mapping[str, str]:
         """The header, from the secrets as they are now; a thread reads them."""

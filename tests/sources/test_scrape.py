@@ -30,6 +30,7 @@ from scaler.sources.text_format import PageLines
 from tests.contracts.certificates import Authority
 from tests.cpu_time import cpu_seconds
 from tests.sources.pages import samples_on
+from tests.sources.raw_server import CHUNKED, raw_server
 
 # Sockets take real time.
 pytestmark = pytest.mark.looptime(False)
@@ -354,6 +355,68 @@ def test_a_page_of_line_ends_costs_the_loop_less_than_looking_at_each_line() -> 
     assert cpu_seconds(picked) < cpu_seconds(
         lambda: [line.find(b"{") for line in page.split(b"\n")]
     )
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        pytest.param(CHUNKED + b"1\r\n\n\r\n" * 200_000, "parts for its size", id="parts"),
+        pytest.param(b"HTTP/1.1 102 x\r\n\r\n" * 200_000, "interim answers", id="interim"),
+    ],
+)
+async def test_a_body_of_tiny_parts_is_not_taken_apart_and_its_namespace_pays(
+    sent: bytes, why: str, limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    server = await raw_server(sent)
+    port = server.sockets[0].getsockname()[1]
+    refused_time = RefusedTime(burst_seconds=0.0)
+    source = ScrapeSource(
+        ScrapeConfig(
+            name="pods",
+            discovery=StaticTargets(f"http://127.0.0.1:{port}/metrics"),
+            timeout_seconds=60,
+        ),
+        refused_time,
+    )
+    feed = source.feed(preset=VLLM, scope=SCOPE)
+    began = time.thread_time()
+    with pytest.raises(SourceUnavailableError, match=why):
+        await feed.observe(now_seconds=100)
+    spent = time.thread_time() - began
+    now = asyncio.get_running_loop().time()
+    await source.close()
+    server.close()
+
+    assert spent < 0.5  # two hundred thousand take the double of it
+    assert refused_time.wait_seconds("llm", now_seconds=now) > 0
+    assert Limit.PARTS in limits_exceeded()
+
+
+async def test_a_page_whose_lines_are_sent_one_by_one_is_read_and_costs_nothing(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
+    line = b'vllm:num_requests_running{engine="%d",model_name="m"} 1\n'
+    lines = [line % number for number in range(400)]
+    parts = b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in lines)
+    server = await raw_server(CHUNKED + parts + b"0\r\n\r\n")
+    port = server.sockets[0].getsockname()[1]
+    refused_time = RefusedTime(burst_seconds=0.0)
+    source = ScrapeSource(
+        ScrapeConfig(
+            name="pods",
+            discovery=StaticTargets(f"http://127.0.0.1:{port}/metrics"),
+            timeout_seconds=60,
+        ),
+        refused_time,
+    )
+    observation = await source.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
+    now = asyncio.get_running_loop().time()
+    await source.close()
+    server.close()
+
+    assert observation.value(Signal.RUNNING) == 400
+    assert refused_time.wait_seconds("llm", now_seconds=now) == 0
+    assert not limits_exceeded()
 
 
 @pytest.mark.parametrize(
