@@ -134,7 +134,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._factory = partial(_Handler, loop=self._loop)
+        self._factory = partial[ResponseHandler](_Handler, loop=self._loop)
 
 
 class _Handler(ResponseHandler):
