@@ -256,10 +256,10 @@ class SeriesStore:
 
         A scrape job that gives no pod label shares the address with one that does; those are one.
         """
-        pods: defaultdict[str, set[Exporter]] = defaultdict(set)
+        pods: defaultdict[tuple[str, tuple[str, ...]], set[Exporter]] = defaultdict(set)
         for origin in self._origins.values():
             if origin.exporter.pod:
-                pods[origin.instance].add(origin.exporter)
+                pods[origin.instance, origin.exporter.worker].add(origin.exporter)
         found: dict[Exporter, dict[str, list[TimeSeries]]] = {}
         of_origin: dict[int, dict[str, list[TimeSeries]]] = {}
         for series in self._by_key.values():
@@ -267,9 +267,8 @@ class SeriesStore:
             if by_name is None:
                 exporter = series.origin.exporter
                 if not exporter.pod:
-                    of_place = pods[exporter.instance]
-                    known = [pod for pod in of_place if pod.worker == exporter.worker]
-                    exporter = known[0] if len(known) == 1 else exporter
+                    known = pods.get((exporter.instance, exporter.worker), set())
+                    exporter = next(iter(known)) if len(known) == 1 else exporter
                 by_name = of_origin[id(series.origin)] = found.setdefault(exporter, {})
             by_name.setdefault(series.name, []).append(series)
         return dict(sorted(found.items()))
