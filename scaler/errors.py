@@ -11,6 +11,7 @@ ForesailError
 from collections.abc import Collection
 
 from scaler.limits import Limit
+from scaler.message_text import limited
 
 
 class ForesailError(Exception):
@@ -28,6 +29,10 @@ class MetadataError(ForesailError):
 
 class SourceError(ForesailError):
     """A metrics source gave no usable answer. A missing answer is never a reading of zero."""
+
+    def __init__(self, message: str) -> None:
+        # Servers, exporters and pods write parts of it, and every look keeps its own.
+        super().__init__(limited(message))
 
 
 class SourceUnavailableError(SourceError):

@@ -35,7 +35,7 @@ def limited(text: str) -> str:
 
 def is_cut(text: str, original: str) -> bool:
     """Whether `limited` cut the original to this text."""
-    return text.endswith(_CUT) and not original.endswith(_CUT)
+    return text.endswith(_CUT) and text != printable(original)
 
 
 def printable(text: str) -> str:

@@ -10,11 +10,12 @@ import math
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 from scaler.durations import format_duration
 from scaler.errors import SourceError
 from scaler.limits import Limit
+from scaler.message_text import limited
 
 
 class Signal(StrEnum):
@@ -50,6 +51,8 @@ ESSENTIAL = (Signal.RUNNING, Signal.WAITING, Signal.PROMPT_TOKENS, Signal.GENERA
 """A plan needs these: if all are missing there is no plan, if some are, it may not shrink."""
 
 
+REMARKS_MAX: Final = 20
+"""Of one observation: exporters can give cause for any number."""
 READING_MAX = 1e15
 """Above this a number is a fault of its exporter, such as a counter that wrapped below zero: no
 workload serves 10^15 of anything a second."""
@@ -73,11 +76,15 @@ class Stale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absent:
-    """No series, or none that a value can be made from; `why` is the reason in words."""
+    """No series, or none that a value can be made from."""
 
     why: str
+    """The reason in words, of at most 1 KiB: exporters write parts of it."""
     limit: Limit | None = field(default=None, compare=False)
     """The limit that the number exceeds, where that is the reason."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "why", limited(self.why))
 
 
 Reading = Value | Stale | Absent
@@ -148,7 +155,14 @@ class Observation:
     starts: Mapping[str, LatencyCounts] = field(default_factory=dict)
     """Of replicas, by kind, all since their exporter began; empty where no exporter counts them."""
     remarks: tuple[str, ...] = ()
-    """Notes for explanations: copies dropped, old names used, engines asleep."""
+    """Notes for explanations: copies dropped, old names used, engines asleep; at most
+    `REMARKS_MAX`, of at most 1 KiB each."""
+
+    def __post_init__(self) -> None:
+        few, more = self.remarks[:REMARKS_MAX], len(self.remarks) - REMARKS_MAX
+        if more > 0:
+            few = (*few[:-1], f"and {more + 1} more remarks")
+        object.__setattr__(self, "remarks", tuple(map(limited, few)))
 
     def value(self, signal: Signal) -> float | None:
         """The measured value, or None where there is none that may be used."""

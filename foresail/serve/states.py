@@ -98,7 +98,7 @@ class PlannerStates(StateBook):
 
     def _keep(self, reference: Reference, payload: bytes, at_seconds: float) -> None:
         if len(payload) > WORKLOAD_BYTES_MAX:
-            # KEDA's contract bounds no name; a reader would take all behind it for damaged.
+            # Names, metadata and texts are bounded; a reader would take all behind it for damaged.
             self.forget(reference)
             return
         self._payloads[reference] = payload

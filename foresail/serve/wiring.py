@@ -239,7 +239,7 @@ def _source(
         config = _prometheus(settings.name, settings.prometheus, threads)
         return PrometheusSource(config, refused_time)
     if settings.scrape is not None:
-        return ScrapeSource(_scrape(settings.name, settings.scrape), refused_time)
+        return ScrapeSource(_scrape(settings.name, settings.scrape, refused_time), refused_time)
     if settings.otlp is not None:
         return _otlp(settings.name, settings.otlp, presets)
     raise SourceMisconfiguredError(f"source {settings.name!r} has no kind, such as prometheus")
@@ -263,11 +263,11 @@ def _prometheus(name: str, settings: PrometheusSettings, threads: int) -> Promet
     )
 
 
-def _scrape(name: str, settings: ScrapeSettings) -> ScrapeConfig:
+def _scrape(name: str, settings: ScrapeSettings, refused_time: RefusedTime) -> ScrapeConfig:
     tls = settings.tls or ScrapeTlsSettings()
     return ScrapeConfig(
         name=name,
-        discovery=_discovery(settings),
+        discovery=_discovery(settings, refused_time),
         namespaces=_namespaces(settings.namespaces),
         bearer_token_file=settings.bearer_token_file,
         basic=_basic(settings.basic),
@@ -318,7 +318,7 @@ def _limits(settings: ReadingSettings) -> Limits:
     return Limits(window_seconds=settings.window, stale_after_seconds=settings.stale_after)
 
 
-def _discovery(settings: ScrapeSettings) -> Discovery:
+def _discovery(settings: ScrapeSettings, refused_time: RefusedTime) -> Discovery:
     scheme = "http" if settings.tls is None else "https"
     if settings.dns is not None:
         return DnsTargets(
@@ -333,6 +333,7 @@ def _discovery(settings: ScrapeSettings) -> Discovery:
             path=settings.path,
             scheme=scheme,
             labels=settings.pods.labels,
+            refused_time=refused_time,
         )
     return StaticTargets(*(str(url) for url in settings.urls))
 

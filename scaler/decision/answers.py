@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing_extensions import override
 
 from scaler.decision.abstention import Abstention
+from scaler.message_text import limited
 
 
 class RefusalCode(StrEnum):
@@ -37,6 +38,10 @@ class Refusal:
 
     code: RefusalCode
     message: str
+    """At most 1 KiB: two processes keep it for each trigger."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", limited(self.message))
 
 
 Outcome = Answer | Refusal

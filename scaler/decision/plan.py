@@ -35,6 +35,7 @@ from scaler.decision.parameters import PlanParameters
 from scaler.decision.schedule import IDLE_REPLICAS
 from scaler.decision.tolerance import tolerated
 from scaler.durations import format_duration
+from scaler.message_text import limited
 from scaler.signals import ESSENTIAL, Observation, Signal
 from scaler.trigger import Mode
 
@@ -126,7 +127,7 @@ def decide(
         floor, named = _floor(observation, state.planned)
         needed = max(needed, floor)
         why = observation.unmeasured(partly_measured, now_seconds=now)
-        text = f"not below {named}, because not measured: {why}"
+        text = limited(f"not below {named}, because not measured: {why}")
         steps.append(Step(rule="unmeasured", text=text, replicas=needed))
     before = _running_before(observation) if state.planned is None else state.needs
     # What is held is bounded too: a need that nothing can meet must not outlive its hold.

@@ -19,6 +19,7 @@ from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
 from scaler.forecast.running_maximum import MaximumForecast
 from scaler.learning.shadows.account import account_of
+from scaler.message_text import limited
 from scaler.redaction import without_secrets
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.serving.feeds import WorkloadStatus
@@ -276,9 +277,10 @@ def _rows(rows: Iterable[tuple[float, ...]]) -> list[pb.Row]:
 
 
 def _text(text: str) -> str:
-    """Text that a message can hold.
+    """Text that a message can hold, of at most 1 KiB.
 
     A source's error may have half a surrogate pair, which JSON can write and UTF-8 cannot; one such
-    text would end the lists and watches of all readers.
+    text, or a message above the 4 MiB that gRPC's clients take, would end the lists and watches of
+    all readers.
     """
-    return text.encode(errors="replace").decode()
+    return limited(text)

@@ -182,7 +182,7 @@ class _OtlpFeed:
         self._model = scope.model
         self._required = narrowing(scope, {preset.model_label: "the model"}).items()
         self._reader = ObservationReader(preset, model=scope.model, limits=source.config.limits)
-        self._look = OneLook(source.looks, "samples")
+        self._look = OneLook(source.looks, "samples", scope.namespace)
 
     async def observe(self, *, now_seconds: float) -> Observation:
         name = self._source.config.name

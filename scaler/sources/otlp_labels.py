@@ -14,12 +14,13 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from scaler.sources.otlp_point import Identity
+from scaler.sources.series import LABEL_CHARACTERS_MAX
 
 ATTRIBUTES_MAX: Final = 128
 """Of a resource or of a point."""
 ATTRIBUTES_CHARACTERS_MAX: Final = 2**13
 """Of all names and values of a resource or of a point: each of 20,000 series keeps both."""
-TEXT_CHARACTERS_MAX: Final = 256
+TEXT_CHARACTERS_MAX: Final = LABEL_CHARACTERS_MAX
 """Of a name or value, which is cut there: a process reports its whole command line."""
 TOO_MANY: Final = (
     f"over {ATTRIBUTES_MAX} attributes, or over {ATTRIBUTES_CHARACTERS_MAX} characters of them"

@@ -26,7 +26,7 @@ from scaler.sources.prometheus_session import PrometheusSession, translated
 from scaler.sources.prometheus_transport import Transport
 from scaler.sources.read_threads import ReadThreads
 from scaler.sources.refused_time import RefusedTime
-from scaler.sources.series import SampledSeries
+from scaler.sources.series import SampledSeries, shortened
 
 _CLOSING_SECONDS: Final = 0.05
 """The request ends this much after the read gives up, so that the read reports the reason."""
@@ -165,4 +165,5 @@ class PrometheusReads:
         """Values of a label among the series that match. Blocks."""
         with translated(self.config.name, self.config.url):
             params = {"match[]": query, "start": f"{start_seconds:.0f}"}
-            return _VALUES.validate_python(self._client.get_label_values(label, params=params))
+            values = _VALUES.validate_python(self._client.get_label_values(label, params=params))
+            return shortened(values)

@@ -46,6 +46,8 @@ class Read:
     """That it is made for."""
     received_bytes: int = 0
     """As they were sent."""
+    parsing_seconds: float = 0.0
+    """Of the event loop, to take the parts of its answers apart, about."""
     is_oversized: bool = False
     """An answer of it was refused for its size."""
     has_failed: bool = False

@@ -28,7 +28,7 @@ from yarl import URL
 
 from scaler.limits import Limit, exceeded
 from scaler.sources.access import Tls
-from scaler.sources.connections import CHUNK_BYTES, Connections
+from scaler.sources.connections import Connections, Parts, TooManyPartsError, parsing_seconds
 from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
 from scaler.sources.names import Names
 from scaler.sources.packing import ENCODING, unpacked
@@ -45,6 +45,8 @@ ERROR_BYTES_MAX: Final = 2**16
 """Of an error page that are read; the message shows the first 256 characters."""
 _BEGINNING_BYTES: Final = 2**18
 """Of an answer; that of ten pods has 300 KiB."""
+_PARSING_SECONDS: Final = 0.005
+"""Of the event loop, for the parts of one read's answers: over a thousand parts."""
 _Answer = TypeVar("_Answer")
 
 
@@ -136,13 +138,29 @@ class Transport(BaseAdapter):
             if read.shared_bytes:
                 HELD.give_back(self._owner, read.shared_bytes)
             read.end_turn()
-            if read.is_oversized or (read.has_failed and read.held_bytes > LARGE_BYTES):
-                spent, now = time.thread_time() - begun, read.loop.time()
-                self._refused_time.add(read.namespace, spent, read.received_bytes, now_seconds=now)
+            self._charge(read, time.thread_time() - begun)
+
+    def _charge(self, read: Read, thread_seconds: float) -> None:
+        """Count what the read took in vain, and parts that took the loop longer than usual."""
+        spent = read.parsing_seconds if read.parsing_seconds > _PARSING_SECONDS else 0.0
+        received = 0
+        if read.is_oversized or (read.has_failed and read.held_bytes > LARGE_BYTES):
+            spent += thread_seconds
+            received = read.received_bytes
+        if spent:
+            now = read.loop.time()
+            self._refused_time.add(read.namespace, spent, received, now_seconds=now)
 
     async def _answer(self, request: requests.PreparedRequest, read: Read) -> Response:
         if self.ended:
             raise NoAnswerError("the source is closed")
+        try:
+            return await self._received(request, read)
+        except aiohttp.ClientError as error:
+            read.parsing_seconds += parsing_seconds(error)
+            raise
+
+    async def _received(self, request: requests.PreparedRequest, read: Read) -> Response:
         url = str(request.url)
         async with (
             asyncio.timeout_at(read.limit),
@@ -170,10 +188,17 @@ class Transport(BaseAdapter):
     async def _receive(self, answer: aiohttp.ClientResponse, read: Read, body: bytearray) -> None:
         """Add the parts of an answer to the body, within the limits."""
         refused = answer.status != requests.codes.ok
-        async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-            read.received_bytes += len(chunk)
-            if not self._added(chunk, read, body, refused=refused):
-                return
+        parts = Parts()
+        try:
+            async for part in parts.of(answer.content):
+                read.received_bytes += len(part)
+                if not self._added(part, read, body, refused=refused):
+                    return
+        except TooManyPartsError:
+            read.is_oversized = True
+            raise
+        finally:
+            read.parsing_seconds += parts.seconds
 
     def _unpacked(self, response: Response, read: Read) -> bytearray:
         """The body of a packed answer; of a large one once no other is at work. Blocks."""

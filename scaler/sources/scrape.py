@@ -20,7 +20,8 @@ from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
 from scaler.sources.access import Basic, Tls, authorization
-from scaler.sources.connections import CHUNK_BYTES, Connections
+from scaler.sources.connections import Connections, Parts, parsing_seconds
+from scaler.sources.kept_pages import KeptPages
 from scaler.sources.look_threads import LookThreads, OneLook
 from scaler.sources.page import listed
 from scaler.sources.preset import Preset
@@ -40,6 +41,13 @@ _LONG_BYTES: Final = 2**20
 _LONG_SECONDS: Final = 0.005
 """Of the event loop, for the lines of a page: 1 MiB of common lines takes 0.0015, and of line ends
 0.03."""
+_THREAD_SECONDS_MAX: Final = 10.0
+"""For the pages of one workload: as many as it may have take 2."""
+_READING_SECONDS: Final = 0.1
+_LINE_SECONDS: Final = 1e-4
+"""Of a thread, for a look and for each of its lines: measured are 3e-5 a line of an engine."""
+_TARGETS_MAX: Final = 1000
+"""Of one workload; 500 pods have nearly as many series as one may have."""
 _COMPUTING_SECONDS: Final = 2.0
 """For the samples of pages that came at the last moment."""
 
@@ -69,8 +77,8 @@ class ScrapeConfig:
     """Of the preset's series on one page; vLLM's has under a thousand."""
     samples_of_all_max: int = 60_000
     """Of all pages of one workload: 500 pods have 55,000."""
-    threads: int = 16
-    """That make samples of pages: a workload takes one at most, so none waits for another's."""
+    threads: int = 4
+    """That make samples of pages; a namespace has one at a time, and they get them in turn."""
 
 
 class ScrapeSource:
@@ -115,21 +123,22 @@ class ScrapeSource:
         self._refused_time.check(namespace, source=f"source {self.config.name!r}", now_seconds=now)
 
     async def lines(
-        self, target: Target, names: Collection[str], namespace: str | None
-    ) -> list[str] | SourceError:
+        self, target: Target, names: Collection[str], namespace: str | None, kept: KeptPages
+    ) -> list[bytes] | SourceError:
         """The lines of these series, or the failure, so that one dead pod does not end the read."""
         try:
-            return await self._fetched(target, names, namespace)
+            return await self._fetched(target, names, namespace, kept)
         except SourceError as error:
             return error
         except aiohttp.ClientConnectorCertificateError as error:
             return SourceMisconfiguredError(f"{target.url}: TLS: {error.certificate_error}")
-        except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self._charge(namespace, 0.0, 0, parsing_seconds(error))
             return SourceUnavailableError(f"{target.url}: {str(error) or type(error).__name__}")
 
     async def _fetched(
-        self, target: Target, names: Collection[str], namespace: str | None
-    ) -> list[str]:
+        self, target: Target, names: Collection[str], namespace: str | None, kept: KeptPages
+    ) -> list[bytes]:
         config = self.config
         headers = {**_ACCEPT, **await self._authorization()}
         async with self._connections.request("GET", target.url, headers=headers) as response:
@@ -147,20 +156,40 @@ class ScrapeSource:
                     "what is before the engine send its page as it is"
                 )
             page = PageLines(names, bytes_max=config.body_bytes_max, lines_max=config.samples_max)
-            seconds = 0.0
+            seconds, parts, known = 0.0, Parts(), 0
             try:
-                async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                async for part in parts.of(response.content):
                     begun = time.thread_time()
-                    page.add(chunk)
+                    page.add(part)
+                    new = page.lines[known:]
+                    known = len(page.lines)
                     seconds += time.thread_time() - begun
+                    if new:
+                        kept.add(len(new), sum(map(len, new)))
             except PageTooLongError as error:
                 exceeded(error.limit)
                 raise SourceUnavailableError(f"{target.url}: {error}") from error
             finally:
-                if page.received_bytes > _LONG_BYTES or seconds > _LONG_SECONDS:
-                    now = asyncio.get_running_loop().time()
-                    self._refused_time.add(namespace, seconds, page.received_bytes, now_seconds=now)
+                self._charge(namespace, seconds, page.received_bytes, parts.seconds)
             return page.end()
+
+    def _charge(
+        self,
+        namespace: str | None,
+        seconds: float,
+        received_bytes: int,
+        parsing_seconds: float,
+    ) -> None:
+        """Count what a page took of the event loop, unless an engine's may take as much."""
+        if received_bytes > _LONG_BYTES or max(seconds, parsing_seconds) > _LONG_SECONDS:
+            now = asyncio.get_running_loop().time()
+            spent = seconds + parsing_seconds
+            self._refused_time.add(namespace, spent, received_bytes, now_seconds=now)
+
+    def charge_thread(self, namespace: str | None, seconds: float, now_seconds: float) -> None:
+        """Count what the lines of pages took of a thread beyond what an engine's would."""
+        if seconds > 0:
+            self._refused_time.add(namespace, seconds, 0, now_seconds=now_seconds)
 
     async def _authorization(self) -> Mapping[str, str]:
         """The header, from the secrets as they are now; a thread reads them."""
@@ -179,12 +208,13 @@ class _ScrapeFeed:
         self._required = source.config.discovery.required_labels(scope, reserved).items()
         self._reader = ObservationReader(preset, model=scope.model, limits=source.config.limits)
         self._slots = asyncio.Semaphore(source.config.concurrency)
-        self._look = OneLook(source.looks, "pages")
+        self._look = OneLook(source.looks, "pages", scope.namespace)
 
     async def observe(self, *, now_seconds: float) -> Observation:
         name = self._source.config.name
         self._source.refuse_oversized(self._scope.namespace)
-        limit = asyncio.get_running_loop().time() + self._source.config.timeout_seconds
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + self._source.config.timeout_seconds
         try:
             async with asyncio.timeout_at(limit):
                 found = await self._source.config.discovery.find(self._scope)
@@ -193,41 +223,66 @@ class _ScrapeFeed:
             raise SourceUnavailableError(
                 f"source {name!r}: its targets were not found {self._within}"
             ) from error
+        if len(found.targets) > _TARGETS_MAX:
+            exceeded(Limit.TARGETS)
+            raise SourceUnavailableError(
+                f"source {name!r}: {len(found.targets)} targets, over {_TARGETS_MAX}"
+            )
         self._look.refuse_while_busy()
-        pages = await self._pages(found.targets, limit)
+        kept = KeptPages(
+            f"pages of {self._scope.namespace}",
+            source=name,
+            lines_max=self._source.config.samples_of_all_max,
+        )
         try:
+            pages = await self._pages(found.targets, limit, kept)
+            kept.check()
             async with asyncio.timeout_at(limit + _COMPUTING_SECONDS):
-                return await self._look.made(lambda: self._observe(found, pages, now_seconds))
+                return await self._look.made(lambda: self._charged(found, pages, now_seconds, loop))
         except TimeoutError as error:
             exceeded(Limit.READ_SECONDS)
             raise SourceUnavailableError(
                 f"source {name!r}: its pages were not read {self._within}"
             ) from error
+        finally:
+            self._look.when_done(kept.let_go)
+
+    def _charged(
+        self,
+        found: DiscoveredTargets,
+        pages: Sequence[list[bytes] | SourceError],
+        now_seconds: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> Observation:
+        """Observe, and count what takes longer than the lines of an engine. Blocks."""
+        begun = time.thread_time()
+        try:
+            return self._observe(found, pages, now_seconds)
+        finally:
+            lines = sum(len(page) for page in pages if isinstance(page, list))
+            usual = _READING_SECONDS + lines * _LINE_SECONDS
+            spent = time.thread_time() - begun
+            self._source.charge_thread(self._scope.namespace, spent - usual, loop.time())
 
     def _observe(
         self,
         found: DiscoveredTargets,
-        pages: Sequence[list[str] | SourceError],
+        pages: Sequence[list[bytes] | SourceError],
         now_seconds: float,
     ) -> Observation:
         """The observation of the pages. Blocks."""
-        name, most = self._source.config.name, self._source.config.samples_of_all_max
-        if sum(len(page) for page in pages if isinstance(page, list)) > most:
-            exceeded(Limit.PAGES_SERIES)
-            raise SourceUnavailableError(
-                f"source {name!r}: over {most} series of the engine on {len(pages)} pages"
-            )
+        name = self._source.config.name
         samples: list[Sample] = []
         failed: dict[str, SourceError] = {}
+        begun = time.thread_time()
         for target, page in zip(found.targets, pages, strict=True):
+            if time.thread_time() - begun > _THREAD_SECONDS_MAX:
+                exceeded(Limit.READ_SECONDS)
+                raise SourceUnavailableError(f"source {name!r}: its pages take too long to read")
             try:
-                if isinstance(page, SourceError):
-                    raise page
                 samples += self._samples(page, target, now_seconds)
             except SourceError as error:
                 failed[target.url] = error
-            except ValueError:
-                failed[target.url] = SourceUnavailableError(f"{target.url}: no metrics page")
         if failed and len(failed) == len(found.targets):
             first = next(iter(failed.values()))
             raise type(first)(f"source {name!r}: none of {len(failed)} targets answers; {first}")
@@ -248,16 +303,22 @@ class _ScrapeFeed:
             yield observation
 
     async def _pages(
-        self, targets: Sequence[Target], limit: float
-    ) -> list[list[str] | SourceError]:
-        async def page(target: Target) -> list[str] | SourceError:
+        self, targets: Sequence[Target], limit: float, kept: KeptPages
+    ) -> list[list[bytes] | SourceError]:
+        namespace = self._scope.namespace
+
+        async def page(target: Target) -> list[bytes] | SourceError:
             if self._slots.locked():
                 exceeded(Limit.PAGES_AT_ONCE)
             try:
                 async with asyncio.timeout_at(limit), self._slots:
-                    return await self._source.lines(
-                        target, self._preset.spelled, self._scope.namespace
-                    )
+                    kept.check()
+                    self._source.refuse_oversized(namespace)
+                    return await self._source.lines(target, self._preset.spelled, namespace, kept)
+            except SourceUnavailableError as error:
+                # Of the look: what its other pages show would be less than there is.
+                kept.failure = error
+                return error
             except TimeoutError:
                 exceeded(Limit.READ_SECONDS)
                 return SourceUnavailableError(f"{target.url}: no answer {self._within}")
@@ -270,10 +331,24 @@ class _ScrapeFeed:
     def _within(self) -> str:
         return f"within {self._source.config.timeout_seconds:g} s"
 
-    def _samples(self, lines: Sequence[str], target: Target, now_seconds: float) -> list[Sample]:
-        """The workload's samples of a page; as in PromQL a missing label counts as empty."""
-        return [
-            sample
-            for sample in samples_of(lines, labels=target.labels, at_seconds=now_seconds)
-            if all(sample.labels.get(label, "") == value for label, value in self._required)
-        ]
+    def _samples(
+        self, page: list[bytes] | SourceError, target: Target, now_seconds: float
+    ) -> list[Sample]:
+        """The workload's samples of a page; as in PromQL a missing label counts as empty.
+
+        Raises:
+            SourceError: there is no page, or it cannot be read.
+        """
+        if isinstance(page, SourceError):
+            raise page
+        try:
+            return [
+                sample
+                for sample in samples_of(page, labels=target.labels, at_seconds=now_seconds)
+                if all(sample.labels.get(label, "") == value for label, value in self._required)
+            ]
+        except PageTooLongError as error:
+            exceeded(error.limit)
+            raise SourceUnavailableError(f"{target.url}: {error}") from error
+        except ValueError as error:
+            raise SourceUnavailableError(f"{target.url}: no metrics page") from error

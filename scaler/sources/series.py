@@ -9,6 +9,7 @@ milliseconds, which would make a counter fall.
 
 import itertools
 import math
+import operator
 import sys
 from bisect import bisect_right
 from collections import Counter, defaultdict
@@ -18,12 +19,34 @@ from typing import Final
 
 from typing_extensions import override
 
+from scaler.limits import Limit, exceeded
 from scaler.sources.preset import Identity, Preset
 
+LABEL_CHARACTERS_MAX: Final = 256
+"""Of a label's name or value; a longer one is cut there. No name of Kubernetes and no `model` of a
+trigger is longer than 253, so none is equal to what was cut."""
 COUNTER_MAX: Final = 1e15
 """Thirty years of a million tokens a second. A counter that wrapped is above that, and its return
 to what it was would else pass for a restart that counts all its tokens again."""
 _FINITE_MAX: Final = sys.float_info.max
+
+
+def bounded(labels: dict[str, str]) -> dict[str, str]:
+    """Labels as they come from outside, with names and values cut at `LABEL_CHARACTERS_MAX`.
+
+    Messages name them: neither Prometheus nor a pod limits their length.
+    """
+    if max(map(len, itertools.chain(labels, labels.values())), default=0) <= LABEL_CHARACTERS_MAX:
+        return labels
+    return dict(zip(shortened(labels), shortened(labels.values()), strict=True))
+
+
+def shortened(texts: Iterable[str]) -> list[str]:
+    """Names or values of labels, those cut that are too long."""
+    found = [text[:LABEL_CHARACTERS_MAX] for text in texts]
+    if any(map(operator.ne, found, texts)):
+        exceeded(Limit.LABEL)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,12 +228,13 @@ class SeriesStore:
         labels = tuple(sorted(foreign))
         origin = self._origins.get(labels)
         if origin is None:
-            origin = self._origins[labels] = _origin(self._preset.identity, labels)
+            pairs = tuple(bounded(dict(labels)).items())
+            origin = self._origins[labels] = _origin(self._preset.identity, pairs)
         return TimeSeries(
             name=self._preset.spelled[sample.name],
             spelling=sample.name,
             origin=origin,
-            labels=own,
+            labels=bounded(own),
             upper_bound=_bound(own["le"]) if "le" in own else math.nan,
         )
 
@@ -232,10 +256,10 @@ class SeriesStore:
 
         A scrape job that gives no pod label shares the address with one that does; those are one.
         """
-        pods: defaultdict[str, set[Exporter]] = defaultdict(set)
+        pods: defaultdict[tuple[str, tuple[str, ...]], set[Exporter]] = defaultdict(set)
         for origin in self._origins.values():
             if origin.exporter.pod:
-                pods[origin.instance].add(origin.exporter)
+                pods[origin.instance, origin.exporter.worker].add(origin.exporter)
         found: dict[Exporter, dict[str, list[TimeSeries]]] = {}
         of_origin: dict[int, dict[str, list[TimeSeries]]] = {}
         for series in self._by_key.values():
@@ -243,9 +267,8 @@ class SeriesStore:
             if by_name is None:
                 exporter = series.origin.exporter
                 if not exporter.pod:
-                    of_place = pods[exporter.instance]
-                    known = [pod for pod in of_place if pod.worker == exporter.worker]
-                    exporter = known[0] if len(known) == 1 else exporter
+                    known = pods.get((exporter.instance, exporter.worker), set())
+                    exporter = next(iter(known)) if len(known) == 1 else exporter
                 by_name = of_origin[id(series.origin)] = found.setdefault(exporter, {})
             by_name.setdefault(series.name, []).append(series)
         return dict(sorted(found.items()))

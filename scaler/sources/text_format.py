@@ -10,9 +10,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as ParsedSample
 
 from scaler.limits import Limit
-from scaler.sources.series import Sample
+from scaler.sources.series import Sample, bounded
 
 _LINE_BYTES_MAX: Final = 2**16
+LABELS_MAX: Final = 64
+_QUOTES_MAX: Final = 4 * LABELS_MAX
+"""Quotes and backslashes of a line, at each of which the parser copies what follows. A label has
+two quotes; the others are for those within a value."""
 
 
 class PageTooLongError(Exception):
@@ -38,14 +42,13 @@ class PageLines:
         self._rest = b"\n"
         """What was not looked through: a line's end, and the beginning of the next one."""
         self.received_bytes = 0
-        self._lines: list[str] = []
+        self.lines: list[bytes] = []
 
     def add(self, chunk: bytes) -> None:
         """Take the next part of the page.
 
         Raises:
             PageTooLongError: the page or a line of it exceeds a limit.
-            UnicodeDecodeError: a line is no text.
         """
         self.received_bytes += len(chunk)
         if self.received_bytes > self._bytes_max:
@@ -56,39 +59,44 @@ class PageLines:
         if len(self._rest) > 1 + _LINE_BYTES_MAX:
             raise PageTooLongError(f"a line of over {_LINE_BYTES_MAX} bytes", Limit.PAGE_LINE)
         for line in self._wanted.finditer(text, 0, end + 1):
-            self._lines.append(line[0][1:].decode())
-        if len(self._lines) > self._lines_max:
+            self.lines.append(line[0][1:])
+        if len(self.lines) > self._lines_max:
             message = f"over {self._lines_max} series of the engine on one page"
             raise PageTooLongError(message, Limit.PAGE_SERIES)
 
-    def end(self) -> list[str]:
+    def end(self) -> list[bytes]:
         """All lines of the page, now that nothing follows."""
         self.add(b"\n")
-        return self._lines
+        return self.lines
 
 
 def samples_of(
-    lines: Sequence[str], *, labels: Mapping[str, str], at_seconds: float
+    lines: Sequence[bytes], *, labels: Mapping[str, str], at_seconds: float
 ) -> Iterator[Sample]:
     """The samples of lines in Prometheus' text format.
 
     Raises:
         ValueError: not that format.
+        PageTooLongError: a line has too many labels.
     """
+    for line in lines:
+        if line.count(b'"') + line.count(b"\\") > _QUOTES_MAX:
+            message = f"a line of over {LABELS_MAX} labels, or {_QUOTES_MAX} quotes"
+            raise PageTooLongError(message, Limit.LABELS)
     for sample in _parsed(lines):
         # The exporter's own labels win, as with `honor_labels`.
         yield Sample(
             name=sample.name,
-            labels={**labels, **sample.labels},
+            labels={**labels, **bounded(sample.labels)},
             value=sample.value,
             at_seconds=at_seconds,
         )
 
 
-def _parsed(lines: Sequence[str]) -> Iterator[ParsedSample]:
+def _parsed(lines: Sequence[bytes]) -> Iterator[ParsedSample]:
     """The parser's samples; for a label without a name it raises what it does not document."""
     try:
-        for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+        for family in text_string_to_metric_families(b"\n".join(lines).decode() + "\n"):
             yield from family.samples
     except LookupError as error:
         raise ValueError(f"no line of Prometheus' text format: {error}") from error

@@ -20,6 +20,7 @@ from scaler.serving import plans_server, plans_service
 from scaler.serving.message_pace import MessagePace
 from scaler.serving.plan_book import PlanBook
 from scaler.serving.plans_service import PAGE_SIZE_MAX
+from scaler.signals import Absent, Observation, Signal
 from tests.contracts.plan_readers import (
     NOW,
     PARAMETERS,
@@ -255,7 +256,27 @@ async def test_a_text_of_a_source_that_is_not_unicode_ends_no_list(site: PlansSi
     site.statuses[A] = replace(made, plan=replace(made.plan, poll=poll))
     site.book.changed(A)
 
-    assert (await only_plan(site)).failure == "said ?"
+    assert (await only_plan(site)).failure == r"said \ud800"
+
+
+async def test_long_texts_make_no_plan_that_a_client_would_not_take(site: PlansSite) -> None:
+    """GRPC's clients take 4 MiB, and would meet the same plan at each new watch."""
+    made = status(A)
+    assert made.plan is not None
+    assert made.cycle_state.plan is not None
+    long = "x" * 2**20
+    readings = dict.fromkeys(Signal, Absent(why=long))
+    seen = Observation(at_seconds=START, readings=readings)
+    poll = replace(made.plan.poll, observation=seen, failure=SourceUnavailableError(long))
+    steps = tuple(replace(step, text=long) for step in made.cycle_state.plan.steps)
+    cycle = replace(made.cycle_state, plan=replace(made.cycle_state.plan, steps=steps))
+    site.statuses[A] = replace(made, plan=replace(made.plan, poll=poll), cycle_state=cycle)
+    site.book.changed(A)
+
+    plan = await only_plan(site)
+
+    assert len(plan.signals) == len(Signal)
+    assert plan.ByteSize() < 2**16
 
 
 async def test_a_page_token_of_an_earlier_life_is_aborted(site: PlansSite) -> None:

@@ -63,7 +63,8 @@ class Gateway:
         return sum(count for labels, count in totals if labels["requested_model"])
 
     def totals(self, name: str) -> list[tuple[dict[str, str], float]]:
-        lines = [line for line in self.proxy.page().text.splitlines() if line.startswith(name)]
+        text = self.proxy.page().text
+        lines = [line.encode() for line in text.splitlines() if line.startswith(name)]
         samples = samples_of(lines, labels={}, at_seconds=0)
         return [(dict(one.labels), one.value) for one in samples]
 

@@ -15,6 +15,7 @@ from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.refused_time import RefusedTime
 from tests.sources.prometheus_stub import Stub, serving, waiting
+from tests.sources.raw_server import CHUNKED, raw_server
 
 NOW = 1_800_000_000.0
 
@@ -90,6 +91,18 @@ async def test_a_bomb_in_the_look_up_of_a_hint_counts_like_one_in_an_answer(look
         assert observation.value(Signal.WAITING) is None
         with pytest.raises(SourceUnavailableError, match="for namespace 'hostile'"):
             await feed(source, "hostile").observe(now_seconds=NOW)
+
+
+@pytest.mark.looptime(False)
+async def test_an_answer_in_tiny_parts_counts_for_its_namespace() -> None:
+    server = await raw_server(CHUNKED + b"1\r\n \r\n" * 100_000)
+    dripping = Stub(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with source_at(dripping, RefusedTime(burst_seconds=0.0)) as source:
+        with pytest.raises(SourceUnavailableError, match="parts for its size"):
+            await feed(source, "hostile").observe(now_seconds=NOW)
+        with pytest.raises(SourceUnavailableError, match="for namespace 'hostile' were too large"):
+            await feed(source, "hostile").observe(now_seconds=NOW)
+    server.close()
 
 
 def feed(source: PrometheusSource, namespace: str) -> Feed:

@@ -15,21 +15,27 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from kubernetes_asyncio import client
+from typing_extensions import override
 
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.limits import Limit
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Signal, Stale, Value
+from scaler.sources import kept_pages, scrape
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
+from scaler.sources.held_bytes import HELD_BYTES_MAX, HeldBytes
+from scaler.sources.kept_pages import KeptPages
 from scaler.sources.pods import PodTargets
 from scaler.sources.refused_time import RefusedTime
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
+from scaler.sources.series import Sample, SeriesStore
 from scaler.sources.targets import DiscoveredTargets, Discovery, DnsTargets, StaticTargets
 from scaler.sources.text_format import PageLines
 from tests.contracts.certificates import Authority
 from tests.cpu_time import cpu_seconds
 from tests.sources.pages import samples_on
+from tests.sources.raw_server import CHUNKED, raw_server
 
 # Sockets take real time.
 pytestmark = pytest.mark.looptime(False)
@@ -357,6 +363,68 @@ def test_a_page_of_line_ends_costs_the_loop_less_than_looking_at_each_line() -> 
 
 
 @pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        pytest.param(CHUNKED + b"1\r\n\n\r\n" * 200_000, "parts for its size", id="parts"),
+        pytest.param(b"HTTP/1.1 102 x\r\n\r\n" * 200_000, "interim answers", id="interim"),
+    ],
+)
+async def test_a_body_of_tiny_parts_is_not_taken_apart_and_its_namespace_pays(
+    sent: bytes, why: str, limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    server = await raw_server(sent)
+    port = server.sockets[0].getsockname()[1]
+    refused_time = RefusedTime(burst_seconds=0.0)
+    source = ScrapeSource(
+        ScrapeConfig(
+            name="pods",
+            discovery=StaticTargets(f"http://127.0.0.1:{port}/metrics"),
+            timeout_seconds=60,
+        ),
+        refused_time,
+    )
+    feed = source.feed(preset=VLLM, scope=SCOPE)
+    began = time.thread_time()
+    with pytest.raises(SourceUnavailableError, match=why):
+        await feed.observe(now_seconds=100)
+    spent = time.thread_time() - began
+    now = asyncio.get_running_loop().time()
+    await source.close()
+    server.close()
+
+    assert spent < 0.5  # two hundred thousand take the double of it
+    assert refused_time.wait_seconds("llm", now_seconds=now) > 0
+    assert Limit.PARTS in limits_exceeded()
+
+
+async def test_a_page_whose_lines_are_sent_one_by_one_is_read_and_costs_nothing(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
+    line = b'vllm:num_requests_running{engine="%d",model_name="m"} 1\n'
+    lines = [line % number for number in range(400)]
+    parts = b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in lines)
+    server = await raw_server(CHUNKED + parts + b"0\r\n\r\n")
+    port = server.sockets[0].getsockname()[1]
+    refused_time = RefusedTime(burst_seconds=0.0)
+    source = ScrapeSource(
+        ScrapeConfig(
+            name="pods",
+            discovery=StaticTargets(f"http://127.0.0.1:{port}/metrics"),
+            timeout_seconds=60,
+        ),
+        refused_time,
+    )
+    observation = await source.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
+    now = asyncio.get_running_loop().time()
+    await source.close()
+    server.close()
+
+    assert observation.value(Signal.RUNNING) == 400
+    assert refused_time.wait_seconds("llm", now_seconds=now) == 0
+    assert not limits_exceeded()
+
+
+@pytest.mark.parametrize(
     "page", [("x" * 999 + "\n") * 2**11, "\n" * (2**20 - 1)], ids=["long", "slow"]
 )
 async def test_a_namespace_of_long_pages_is_asked_for_later_and_others_are_now(
@@ -420,9 +488,120 @@ async def test_pages_of_one_workload_are_limited_together(
     pods[0].extra = pods[1].extra = series(100)
     feed = feed_of(StaticTargets(*map(url, pods)), samples_of_all_max=200)
 
-    with pytest.raises(SourceUnavailableError, match="over 200 series of the engine on 2 pages"):
+    with pytest.raises(SourceUnavailableError, match="over 200 series of the engine on the pages"):
         await feed.observe(now_seconds=100)
     assert Limit.PAGES_SERIES in limits_exceeded()
+
+
+async def test_a_look_whose_pages_are_too_large_together_asks_for_no_further_one(
+    pods: list[Pod],
+    feed_of: Callable[..., Feed],
+    limits_exceeded: Callable[[], set[Limit]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept_pages, "BYTES_MAX", 2000)
+    pods[0].extra = series(100)
+    feed = feed_of(StaticTargets(*map(url, pods)), concurrency=1)
+
+    with pytest.raises(SourceUnavailableError, match="over 2000 bytes on the pages of one"):
+        await feed.observe(now_seconds=100)
+    assert [len(pod.requests) for pod in pods] == [1, 0]
+    assert Limit.PAGES_BYTES in limits_exceeded()
+
+    pods[0].extra = ""
+    assert (await feed.observe(now_seconds=115)).value(Signal.RUNNING) == 7
+
+
+def test_pages_share_the_memory_of_all_answers_and_give_it_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept_pages, "HELD", held := HeldBytes())
+    looks = [KeptPages("pages of llm", source="pods", lines_max=10**6) for _ in range(4)]
+    for look in looks[:3]:
+        look.add(1, 31 * 2**20)
+
+    with pytest.raises(SourceUnavailableError, match="over 100663296 bytes at a time"):
+        looks[3].add(1, 31 * 2**20)
+
+    for look in looks:
+        look.let_go()
+    assert held.take("another", HELD_BYTES_MAX)
+
+
+def test_lines_are_kept_as_they_came() -> None:
+    """As text, one sign of four bytes makes all others of its line as large."""
+    lines = PageLines(VLLM.spelled, bytes_max=2**20, lines_max=10)
+    line = 'vllm:num_requests_running{engine="\N{GRINNING FACE}"} 1'.encode()
+    lines.add(line)
+
+    assert lines.end() == [line]
+
+
+async def test_more_targets_than_any_workload_has_are_not_asked(
+    pods: list[Pod], feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    feed = feed_of(StaticTargets(*[url(pods[0])] * 1001))
+
+    with pytest.raises(SourceUnavailableError, match="1001 targets, over 1000"):
+        await feed.observe(now_seconds=100)
+    assert not pods[0].requests
+    assert Limit.TARGETS in limits_exceeded()
+
+
+async def test_a_series_of_many_labels_is_not_parsed(
+    pods: list[Pod], feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    labels = ",".join(f'l{number}="x"' for number in range(1000))
+    pods[0].extra = f"vllm:num_requests_running{{{labels}}} 1\n"
+
+    observation = await feed_of(StaticTargets(*map(url, pods))).observe(now_seconds=100)
+
+    assert observation.value(Signal.RUNNING) == 4
+    assert observation.remarks[0].startswith("1 of 2 targets do not answer")
+    assert Limit.LABELS in limits_exceeded()
+
+
+class CountedTime(RefusedTime):
+    """Keeps whose time was counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of: set[str | None] = set()
+
+    @override
+    def add(
+        self, namespace: str | None, seconds: float, received_bytes: int, *, now_seconds: float
+    ) -> None:
+        self.of.add(namespace)
+
+
+@pytest.mark.parametrize("usual_seconds", [0.0, 60.0], ids=["slow", "usual"])
+async def test_a_namespace_pays_for_pages_that_take_a_thread_longer_than_an_engines(
+    pods: list[Pod], monkeypatch: pytest.MonkeyPatch, usual_seconds: float
+) -> None:
+    monkeypatch.setattr(scrape, "_READING_SECONDS", usual_seconds)
+    monkeypatch.setattr(scrape, "_LINE_SECONDS", 0.0)
+    counted = CountedTime()
+    config = ScrapeConfig(name="pods", discovery=StaticTargets(url(pods[0])), timeout_seconds=60)
+    source = ScrapeSource(config, counted)
+    await source.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
+    await source.close()
+
+    assert counted.of == ({"llm"} if usual_seconds == 0 else set())
+
+
+def test_pods_at_one_address_are_found_without_comparing_each_with_each() -> None:
+    def read(count: int) -> float:
+        store = SeriesStore(VLLM)
+        name = "vllm:num_requests_running"
+        for number in range(count):
+            for labels in ({"pod": str(number)}, {"engine_type": str(number)}):
+                known = {"instance": "10.0.0.1:8000", **labels}
+                sample = Sample(name=name, labels=known, value=1, at_seconds=100)
+                store.add([sample], latest_seconds=100)
+        return cpu_seconds(store.by_exporter)
+
+    assert read(4000) < 10 * read(1000)  # each with each: sixteen times
 
 
 async def test_a_triggers_label_chooses_series_of_a_fixed_page(
@@ -565,6 +744,45 @@ async def test_ready_pods_that_do_not_end_are_read(
     assert held.remarks == ("no pod in namespace 'llm' with app=vllm,role=decode",)
     old = await feed.observe(now_seconds=161)
     assert old.readings[Signal.RUNNING] == Stale(at_seconds=100)
+
+
+def api_of_giants(count: int) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """An API server that lists pods of 100 KB each that are not ready."""
+    record = pod_record("giant", ready=False) | {"spec": {"containers": [{"name": "x" * 100_000}]}}
+    listed = {"kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": [record] * count}
+
+    async def api(_: web.Request) -> web.Response:
+        return web.json_response(listed)
+
+    return api
+
+
+async def test_a_list_of_giant_pods_is_not_read_to_its_end(
+    serve: Serve,
+    feed_of: Callable[..., Feed],
+    limits_exceeded: Callable[[], set[Limit]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scaler.sources.pods.LIST_BYTES_MAX", 2**20)
+    settings = client.Configuration(host=f"http://127.0.0.1:{await serve(api_of_giants(20))}")
+    feed = feed_of(PodTargets(port=8000, api=client.ApiClient(settings)), scope=LABELLED)
+
+    with pytest.raises(SourceUnavailableError, match="in 'llm': pods of over 1048576 bytes"):
+        await feed.observe(now_seconds=100)
+    assert Limit.PODS_BYTES in limits_exceeded()
+
+
+@pytest.mark.parametrize(("giants", "counts"), [(20, True), (3, False)])
+async def test_a_list_of_pods_larger_than_an_engines_counts_for_its_namespace(
+    serve: Serve, feed_of: Callable[..., Feed], *, giants: int, counts: bool
+) -> None:
+    counted = CountedTime()
+    settings = client.Configuration(host=f"http://127.0.0.1:{await serve(api_of_giants(giants))}")
+    pods = PodTargets(port=8000, api=client.ApiClient(settings), refused_time=counted)
+
+    await feed_of(pods, scope=LABELLED).observe(now_seconds=100)
+
+    assert counted.of == ({"llm"} if counts else set())
 
 
 @pytest.mark.parametrize(

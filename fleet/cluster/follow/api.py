@@ -4,12 +4,14 @@ One request, one answer or one error: nothing is asked twice here, but a list wh
 from under it. Only GET is ever sent.
 """
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 from kubernetes_asyncio.client import ApiClient
@@ -21,6 +23,8 @@ from fleet.cluster.kinds import Record, identity_of
 
 GONE: Final = HTTPStatus.GONE
 """A resource version that the server no longer has."""
+_IN_LOOP_BYTES: Final = 2**16
+"""Of a page that is parsed in the event loop: some pods, in a millisecond."""
 _MESSAGE_CHARACTERS: Final = 256
 """Of a refusal that are shown: the error page of a proxy would fill the log."""
 
@@ -62,6 +66,22 @@ class UnreadableError(Exception):
         return self.status == HTTPStatus.NOT_FOUND
 
 
+class ListBudget(Protocol):
+    """Bounds what a list takes, and is told of it."""
+
+    def received(self, count: int) -> None:
+        """Count bytes that came.
+
+        Raises:
+            UnreadableError: they are too many.
+        """
+        ...
+
+    def parsed(self, thread_seconds: float) -> None:
+        """Count what a page took of its thread."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """What is read, and how."""
@@ -76,6 +96,8 @@ class Resource:
     from_cache: bool = False
     """A list may come from the API server's cache, and lag by a second."""
     patience: Patience = PATIENT
+    budget: ListBudget | None = None
+    """With one, large pages of a list are parsed in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +194,7 @@ async def _paged(resource: Resource, *, limit: int | None) -> tuple[tuple[Record
         asked["resourceVersion"] = "0"
     while True:
         page = await _page(resource, asked)
-        made = map(resource.record_of, page.items)
-        records += [one for one in made if one is not None]
+        records += page.records
         if not page.more:
             return tuple(records), page.version
         asked["continue"] = page.more
@@ -183,21 +204,35 @@ async def _paged(resource: Resource, *, limit: int | None) -> tuple[tuple[Record
 class _Page:
     version: str
     more: str | None
-    items: tuple[Json, ...]
+    records: list[Record]
 
 
 async def _page(resource: Resource, asked: Mapping[str, str]) -> _Page:
     text = await _whole(resource, asked)
+    budget = resource.budget
+    if budget is None or len(text) <= _IN_LOOP_BYTES:
+        return _parsed(resource, text)
+
+    def parsed() -> _Page:
+        begun = time.thread_time()
+        try:
+            return _parsed(resource, text)
+        finally:
+            budget.parsed(time.thread_time() - begun)
+
+    return await asyncio.to_thread(parsed)
+
+
+def _parsed(resource: Resource, text: bytes) -> _Page:
     try:
         page: Any = document_of(text)
         metadata = page["metadata"]
-        return _Page(
-            version=str(metadata["resourceVersion"]),
-            more=metadata.get("continue"),
-            items=tuple(as_object(one, "an item") for one in page["items"] or ()),
-        )
+        version, more = str(metadata["resourceVersion"]), metadata.get("continue")
+        items = [as_object(one, "an item") for one in page["items"] or ()]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(f"{resource.path}: the answer is no list of objects") from error
+    made = map(resource.record_of, items)
+    return _Page(version, more, [record for record in made if record is not None])
 
 
 async def _whole(resource: Resource, asked: Mapping[str, str]) -> bytes:
@@ -206,7 +241,13 @@ async def _whole(resource: Resource, asked: Mapping[str, str]) -> bytes:
     response = await _opened(resource, asked, limits)
     try:
         async with response:
-            return await response.read()
+            if resource.budget is None:
+                return await response.read()
+            text = bytearray()
+            async for part in response.content.iter_any():
+                resource.budget.received(len(part))
+                text += part
+            return bytes(text)
     except (aiohttp.ClientError, OSError) as error:
         raise UnreadableError(f"{resource.path}: {_said(error)}") from error
 
