@@ -161,12 +161,10 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
     except ValueError as error:
         raise UnreadablePodError(f"pod {pod.name[:128]}: {error}") from error
     names = (*pod.claims, *pod.claims_to_come)
-    # What is still to be made has the name of a template, which a claim may have as well.
-    found = {name: known.claims.get(name) for name in pod.claims}
-    claims = [claim for name in pod.claims if (claim := found[name]) is not None]
+    claims = [claim for name in names if (claim := known.claims.get(name)) is not None]
     unknown = None
     if len(claims) < len(names):
-        missing = next(name for name in names if found.get(name) is None)
+        missing = next(name for name in names if known.claims.get(name) is None)
         unknown = f"ResourceClaim {missing} is not known, or cannot be predicted"
     waiting = [claim for claim in claims if claim.given is None]
     if unknown is None and selector_characters(waiting) > SELECTORS_MAX:
