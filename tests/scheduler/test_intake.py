@@ -323,17 +323,6 @@ class TestUnpredicted:
         drop(made, Kind.CLAIM, document)
         assert made.unpredicted == 0
 
-    def test_a_claim_with_the_name_of_a_template_is_not_the_one_that_is_made_of_it(self) -> None:
-        made = intake((Kind.CLASS, device_class()), (Kind.CLAIM, claim("x", (H100, 1))))
-        document = pod("p")
-        entry = {"name": "gpus", "resourceClaimTemplateName": "x"}
-        document["spec"]["resourceClaims"] = [entry]
-        asked = pod_of(document, made.known)
-        assert (asked.claim, asked.unknown) == (
-            None,
-            "ResourceClaim llm/x is not known, or cannot be predicted",
-        )
-
     def test_a_claim_may_be_listed_before_its_class(self) -> None:
         made = intake((Kind.CLAIM, claim("x", (H100, 1))))
         assert (made.unread, list(made.faults), made.unpredicted) == ({}, [], 1)
