@@ -26,7 +26,7 @@ def test_the_matrix_shows_bridges_and_the_way_over_pcie() -> None:
     assert rows["GPU3"] == ["SYS", "SYS", "NV12", "X"]
 
 
-def test_a_lost_gpu_and_unknown_islands_are_remarked(tmp_path: Path) -> None:
+def test_a_lost_gpu_is_remarked_and_leaves_the_islands_of_the_others_known(tmp_path: Path) -> None:
     machine = told("a100-4-pairs")
     machine["gpus"][1] = {"error": "GPU_IS_LOST"}
     file = tmp_path / "machine.json"
@@ -35,7 +35,19 @@ def test_a_lost_gpu_and_unknown_islands_are_remarked(tmp_path: Path) -> None:
     output = agent("--print", "--from", str(file)).output
 
     assert "GPU1: NVML answers GPU_IS_LOST" in output
-    assert "islands unknown" in output
+    assert "islands unknown" not in output
+
+
+def test_unknown_islands_are_remarked(tmp_path: Path) -> None:
+    machine = told("h100-8-nvswitch")
+    for gpu in machine["gpus"]:
+        gpu["fabric"]["state"] = 2  # in progress
+    for pair in machine["pairs"]:
+        pair["p2p"]["nvlink"] = 5
+    file = tmp_path / "machine.json"
+    file.write_text(json.dumps(machine))
+
+    assert "islands unknown" in agent("--print", "--from", str(file)).output
 
 
 @pytest.mark.parametrize(
