@@ -12,6 +12,7 @@ from policies.lint.rule import rule
 CONFIGURATION: Final = "kubescheduler.config.k8s.io/KubeSchedulerConfiguration"
 _TIMEOUT_DEFAULT: Final = 5.0
 _TIMEOUT_MAX: Final = 1.0
+_SHARE: Final = "percentageOfNodesToScore"
 _SPREADING: Final = ("NodeResourcesFit", "NodeResourcesBalancedAllocation")
 
 
@@ -113,13 +114,23 @@ def long_timeout(of: Object, inputs: Inputs) -> Iterator[Fault]:
 )
 def samples_nodes(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """By default kube-scheduler stops at 42 % of 1,000 nodes and at 10 % of 5,000. The node that
-    fits best is often not among those that the extender is asked about.
+    fits best is often not among those that the extender is asked about. What a profile states holds
+    for it in place of the whole configuration's.
     """
-    given = of.value.get("percentageOfNodesToScore")
-    if given == 100 or not any(text(one, "prioritizeVerb") for _, one in _extenders(of)):  # noqa: PLR2004
+    if not any(text(one, "prioritizeVerb") for _, one in _extenders(of)):
         return
-    why = "the best node may not be among those that the extender is asked about"
-    yield Fault(at=("percentageOfNodesToScore",), why=why, do="set 100")
+    profiles = list(enumerate(listed(of.value, "profiles")))
+    stated: dict[Path, object] = {
+        ("profiles", index, _SHARE): profile[_SHARE]
+        for index, profile in profiles
+        if profile.get(_SHARE) is not None
+    }
+    if not profiles or len(stated) < len(profiles):
+        stated[(_SHARE,)] = of.value.get(_SHARE)
+    for at, share in stated.items():
+        if share != 100:  # noqa: PLR2004
+            why = "the best node may not be among those that the extender is asked about"
+            yield Fault(at=at, why=why, do="set 100")
 
 
 @rule(

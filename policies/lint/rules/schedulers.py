@@ -29,7 +29,9 @@ def shared_lease(of: Object, inputs: Inputs) -> Iterator[Fault]:
     election = part(of.value, "leaderElection")
     if election.get("leaderElect") is False or _DEFAULT in _schedulers(of):
         return
-    if text(election, "resourceName") in {None, "kube-scheduler"}:
+    if text(election, "resourceNamespace") not in {None, "", "kube-system"}:
+        return
+    if text(election, "resourceName") in {None, "", "kube-scheduler"}:
         why = "the cluster's own scheduler holds that lease, and this one waits for ever"
         at = ("leaderElection", "resourceName")
         yield Fault(at=at, why=why, do="set a name of its own, and its namespace")

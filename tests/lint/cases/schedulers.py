@@ -48,6 +48,27 @@ CASES = (
         SCHEDULER,
     ),
     case(
+        "FS306",
+        "profiles[0].percentageOfNodesToScore",
+        edited(SCHEDULER, {"profiles 0 percentageOfNodesToScore": 0}),
+        edited(
+            SCHEDULER,
+            {"percentageOfNodesToScore": GONE, "profiles 0 percentageOfNodesToScore": 100},
+        ),
+    ),
+    case(
+        "FS306",
+        "percentageOfNodesToScore",
+        edited(
+            SCHEDULER,
+            {
+                "percentageOfNodesToScore": GONE,
+                "profiles 1": {"percentageOfNodesToScore": 100},
+            },
+        ),
+        edited(SCHEDULER, {"profiles 1": {"percentageOfNodesToScore": 100}}),
+    ),
+    case(
         "FS307",
         "extenders[0].tlsConfig.caFile",
         edited(SCHEDULER, {f"{EXTENDER} enableHTTPS": True}),
@@ -70,6 +91,12 @@ CASES = (
         "leaderElection.resourceName",
         edited(SCHEDULER, {"leaderElection": GONE}),
         edited(SCHEDULER, {"leaderElection": {"leaderElect": False}}),
+    ),
+    case(
+        "FS309",
+        "leaderElection.resourceName",
+        edited(SCHEDULER, {"leaderElection": {"resourceNamespace": "kube-system"}}),
+        edited(SCHEDULER, {"leaderElection": {"resourceNamespace": "foresail"}}),
     ),
     case(
         "FS310",
