@@ -13,6 +13,7 @@ from policies.lint.priced_pools import PricedPool, priced_pools
 from policies.lint.rule import rule
 from policies.policy.documents import PolicyError, parts_read, policy_of
 from policies.policy.pool_policy import Lever, Mode
+from policies.policy.resolve import pool_policy
 from policies.policy.schedule import WarmFloor
 from policies.policy.schema import CapacityPolicy, PoolRule
 from policies.policy.selectors import PoolSelector
@@ -20,6 +21,8 @@ from scaler.faults import places_of
 
 POLICY: Final = "foresail.io/CapacityPolicy"
 _ANY: Final = PoolSelector()
+_SOME_TIME_SECONDS: Final = 1.8e9
+"""Modes and levers are the same at any time."""
 _COMPARED_MAX: Final = 200
 """Policies, and pools, that one policy is compared with."""
 _SOURCE: Final = "docs/policies-reference.md"
@@ -157,11 +160,13 @@ def size_in_git(of: Object, inputs: Inputs) -> Iterator[Fault]:
     an HPA and a Deployment's replicas.
     """
     policy = inputs.once(parsed).get(of)
-    if policy is None or policy.spec.mode is not Mode.ACT or inputs.context.live:
+    if policy is None or inputs.context.live:
         return
     for pool in inputs.once(priced_pools)[:_COMPARED_MAX]:
-        lever = Lever.STATIC_POOL in policy.spec.levers.allowed
-        if pool.static and lever and _pools(policy).matches(pool):
+        if not pool.static or not _pools(policy).matches(pool):
+            continue
+        own = pool_policy(policy, pool, _SOME_TIME_SECONDS)
+        if own.mode is Mode.ACT and Lever.STATIC_POOL in own.levers:
             why = f"{pool.object.title} has spec.replicas, which every apply sets again"
             do = "leave replicas out of that manifest, or set staticPool: false"
             yield Fault(at=("spec", "levers", "staticPool"), why=why, do=do)

@@ -21,6 +21,8 @@ ACTS = {"name": "a", "match": {"names": ["h*"]}, "mode": "act"}
 HOLDS = ACTS | {"levers": {"nodeHold": True}}
 STATIC_LEVER = {**NOTHING, "staticPool": True}
 FOR_H100 = {"name": "h100", "match": {"generations": ["h100-*"]}}
+RULES = "spec rules"
+OF_H100 = {"name": "static", "match": {"names": ["h100"]}}
 CASES = (
     case(
         "FS401",
@@ -76,6 +78,19 @@ CASES = (
         "spec.levers.staticPool",
         (edited(POLICY, {"spec levers": STATIC_LEVER}), STATIC),
         (edited(POLICY, {"spec levers": STATIC_LEVER}), POOL),
+    ),
+    *(
+        case(
+            "FS406",
+            "spec.levers.staticPool",
+            (edited(POLICY, {"spec mode": spec, "spec levers": STATIC_LEVER, RULES: acts}), STATIC),
+            (edited(POLICY, {"spec mode": spec, "spec levers": STATIC_LEVER, RULES: idle}), STATIC),
+        )
+        for spec, acts, idle in (
+            ("act", [{**OF_H100, "mode": "act"}], [{**OF_H100, "mode": "advise"}]),
+            ("advise", [{**OF_H100, "mode": "act"}], []),
+            ("act", [], [{**OF_H100, "levers": {"staticPool": False}}]),
+        )
     ),
     case(
         # 64 GPUs are 8 nodes of 8.
