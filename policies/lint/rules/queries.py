@@ -34,6 +34,9 @@ _BUILT_IN: Final = frozenset(
     }
 )  # fmt: skip
 """Names of the language `expr` that a formula may use besides triggers."""
+_FORMULA_MAX: Final = 4096
+"""Characters that are looked at."""
+_PARENTHESES: Final = re.compile(r"(\w*)\s*\(([^()]*)\)")
 _MODIFIERS: Final = ("spec", "advanced", "scalingModifiers")
 
 
@@ -84,7 +87,7 @@ def formula_names(of: Object, inputs: Inputs) -> Iterator[Fault]:
         why = "a formula needs a target"
         yield Fault(at=(*_MODIFIERS, "target"), why=why, do="set what one replica takes")
     names = {one.name for one in triggers_of(of)}
-    used = set(_IDENTIFIER.findall(re.sub(r"\"[^\"]*\"|'[^']*'|#\w*|\.\w+", "", formula)))
+    used = set(_IDENTIFIER.findall(re.sub(r"#\w*|\.\w+", "", _without_literals(formula))))
     unknown = sorted(used - names - _BUILT_IN)
     if unknown and "{" not in formula and "let " not in formula:
         why = f"no trigger has the name {unknown[0]!r}"
@@ -102,10 +105,10 @@ def formula_names(of: Object, inputs: Inputs) -> Iterator[Fault]:
 )
 def formula_below_zero(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """KEDA does not clamp the result. Newer HPAs take a negative sum for an overflow and ask for
-    maxReplicas.
+    maxReplicas. A formula with a condition is taken to know what it does.
     """
     formula = text(part(of.spec, "advanced", "scalingModifiers"), "formula") or ""
-    if re.search(r"[\w)\]]\s*-\s*[\w(]", formula) and not re.match(r"\s*max\s*\(", formula):
+    if len(formula) <= _FORMULA_MAX and "?" not in formula and _subtracts(formula):
         why = "a difference may be negative, and the HPA may then ask for maxReplicaCount"
         yield Fault(at=(*_MODIFIERS, "formula"), why=why, do="wrap it in max(..., 0)")
 
@@ -179,6 +182,25 @@ def in_flight_of_gone_pods(of: Object, inputs: Inputs) -> Iterator[Fault]:
                 do=f"add: and on (endpoint_name) label_replace({_LIVE_ENDPOINTS}, "
                 '"endpoint_name", "$1", "model_server_endpoint", "(.*)")',
             )
+
+
+def _without_literals(formula: str) -> str:
+    """A formula without texts, and with 0 for each number, such as 1e-3."""
+    without = re.sub(r"\"[^\"]*\"|'[^']*'", "", formula)
+    return re.sub(r"\b\d[\w.]*((?<=[eE])[+-]\d+)?", "0", without)
+
+
+def _subtracts(formula: str) -> bool:
+    """Whether there is a difference outside of every max() and abs()."""
+    left, previous = _without_literals(formula), ""
+    while left != previous:
+        # From the innermost parentheses outwards.
+        previous, left = left, _PARENTHESES.sub(_folded, left)
+    return re.search(r"[\w\])]\s*-\s*[\w\[(]", left) is not None
+
+
+def _folded(call: re.Match[str]) -> str:
+    return "0" if call[1] in {"max", "abs"} else f"{call[1]}[{call[2]}]"
 
 
 def _vanishes(trigger: Trigger) -> bool:
