@@ -145,8 +145,12 @@ def _on(trigger: Trigger, name: str) -> bool:
 
 def _parameters(of: Object) -> list[tuple[Path, str]]:
     found: list[tuple[Path, str]] = []
-    for source, value in of.spec.items():
-        if isinstance(value, list):
-            for index, one in enumerate(listed(of.spec, source)):
-                found.append((("spec", source, index, "parameter"), text(one, "parameter") or ""))
+    for source in of.spec:
+        vault = part(of.spec, source)
+        for at, entries in (
+            (("spec", source), listed(of.spec, source)),
+            (("spec", source, "secrets"), listed(vault, "secrets")),
+        ):
+            for index, one in enumerate(entries):
+                found.append(((*at, index, "parameter"), text(one, "parameter") or ""))
     return found

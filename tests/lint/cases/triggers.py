@@ -155,6 +155,27 @@ CASES = (
         edited(COMPOSITE, {f"{MODIFIERS} formula": "max(foresail - queue, 0)"}),
     ),
     case(
+        "FS120",
+        "spec.advanced.scalingModifiers.formula",
+        edited(COMPOSITE, {f"{MODIFIERS} formula": "foresail * 1e3 + 2.5e-3 * e4"}),
+        edited(COMPOSITE, {f"{MODIFIERS} formula": "max(foresail / 1e3 + 2.5e-3 * queue, 0)"}),
+        says="no trigger has the name 'e4'",
+    ),
+    *(
+        case(
+            "FS121",
+            "spec.advanced.scalingModifiers.formula",
+            edited(COMPOSITE, {f"{MODIFIERS} formula": bad}),
+            edited(COMPOSITE, {f"{MODIFIERS} formula": good}),
+        )
+        for bad, good in (
+            ("max(foresail, queue) - 5", "foresail / 1e-3 + queue"),
+            ("floor((foresail - queue) * 2)", "min(max((foresail - queue) * 2, 0), 5) + queue"),
+            ("queue - max(foresail, 0)", "abs(foresail - queue)"),
+            ("foresail - queue", "foresail > queue ? foresail - queue : 0"),
+        )
+    ),
+    case(
         "FS127",
         "spec.triggers[0].metadata.query",
         edited(PROMETHEUS, {f"{METADATA} query": f"sum({IN_FLIGHT})"}),
@@ -242,6 +263,24 @@ CASES = (
         edited(AUTHENTICATION, {"spec secretTargetRef 2": GONE}),
         AUTHENTICATION,
         says="is 'tlsClientCert': tlsClientKey is missing",
+    ),
+    case(
+        "FS132",
+        "spec.hashiCorpVault.secrets[0].parameter",
+        edited(
+            AUTHENTICATION,
+            {
+                "spec secretTargetRef": [],
+                "spec hashiCorpVault": {"secrets": [{"parameter": "tlsClientKey"}]},
+            },
+        ),
+        edited(
+            AUTHENTICATION,
+            {
+                "spec secretTargetRef 2": GONE,
+                "spec hashiCorpVault": {"secrets": [{"parameter": "tlsClientKey"}]},
+            },
+        ),
     ),
     case(
         "FS133",
