@@ -82,6 +82,22 @@ def test_the_hpa_that_keda_makes_of_a_scaled_object_is_not_named_beside_it() -> 
         assert len(found) == 1, (rule, found)
 
 
+def test_a_pause_that_keda_writes_into_its_hpa_is_told_of_the_scaled_object() -> None:
+    pause = {"autoscaling.keda.sh/paused-scale-out": "true"}
+    paused = edited(SCALED, {"metadata annotations": pause})
+    made = edited(
+        HPA_BY_CPU,
+        {
+            "metadata ownerReferences": [{"kind": "ScaledObject", "name": "s", "uid": "u"}],
+            "spec behavior scaleUp selectPolicy": "Disabled",
+        },
+    )
+
+    assert [(one.rule, one.subject) for one in lint(paused, made)] == [
+        ("FS110", "ScaledObject llm/qwen3-32b")
+    ]
+
+
 def test_a_descheduler_policy_in_a_configmap_is_read() -> None:
     held: Manifest = {
         "apiVersion": "v1",

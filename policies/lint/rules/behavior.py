@@ -14,6 +14,7 @@ from policies.lint.scaled import (
     bounds,
     foresail_triggers,
     is_given,
+    made_by_keda,
     policies_of,
 )
 from scaler.durations import format_duration
@@ -150,6 +151,8 @@ def _period(policy: Json) -> int:
 )
 def growth_disabled(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """`Disabled` stops the HPA in that direction: the workload never gets a replica more."""
+    if made_by_keda(of):
+        return  # FS110 tells of the pause that KEDA writes into its HPA
     at, rules = behavior(of, "scaleUp")
     if text(rules, "selectPolicy") == "Disabled":
         why = "the HPA never adds a replica"
@@ -189,6 +192,8 @@ def tolerance_in_policy(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """The field belongs to scaleUp and scaleDown. In an entry of `policies`, where a page of KEDA's
     documentation has it, it is dropped in silence.
     """
+    if made_by_keda(of):
+        return
     for direction in ("scaleUp", "scaleDown"):
         at, rules = behavior(of, direction)
         for index, one in policies_of(rules):
@@ -228,6 +233,8 @@ def tolerance_unquoted(of: Object, inputs: Inputs) -> Iterator[Fault]:
 )
 def out_of_range(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """KEDA makes the HPA of it; the API server refuses the HPA, and the ScaledObject has none."""
+    if made_by_keda(of):
+        return
     for direction in ("scaleUp", "scaleDown"):
         at, rules = behavior(of, direction)
         window = rules.get("stabilizationWindowSeconds")

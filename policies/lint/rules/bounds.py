@@ -33,6 +33,8 @@ _ALIKE: Final = 0.85
 """Of two names, one of which is a slip: `qwen-32b` and `qwen3-32b`."""
 _NAMES_MAX: Final = 200
 """That a missing name is compared with."""
+_FALSE: Final = frozenset({"0", "f", "F", "false", "False", "FALSE"})
+"""As Go reads it; KEDA takes everything else for true."""
 _TRANSFER: Final = "scaledobject.keda.sh/transfer-hpa-ownership"
 
 
@@ -256,7 +258,7 @@ def paused(of: Object, inputs: Inputs) -> Iterator[Fault]:
         value = of.annotations.get(key)
         if key == PAUSED_SCALE_IN and advised_by_poll(of):
             continue
-        if value is not None and str(value).lower() != "false":
+        if value is not None and (name == "paused-replicas" or str(value) not in _FALSE):
             yield Fault(
                 at=("metadata", "annotations", key),
                 why="KEDA does not scale in this direction"

@@ -25,6 +25,7 @@ _EVICTING: Final = {
 }
 """Modes that evict running pods."""
 _RESOURCES: Final = ("cpu", "memory")
+_EVERY: Final = "*"
 
 
 @rule(
@@ -62,10 +63,12 @@ def same_resource(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """
     if _mode(of) == "Off":
         return
-    controlled = _controlled(of)
-    for scaler in inputs.once(scalers_by_target).get(target_of(of, "targetRef"), ()):
-        for resource in _scaled_by(scaler):
-            if resource in controlled:
+    workload = target_of(of, "targetRef")
+    containers = _containers(of, inputs.find(*workload))
+    for scaler in inputs.once(scalers_by_target).get(workload, ()):
+        for resource, container in _scaled_by(scaler):
+            names = containers if container is None else (container,)
+            if any(resource in _controlled(of, name) for name in names):
                 why = f"{scaler.title} scales by {resource}, which this changes too"
                 do = f"leave {resource} out of controlledResources, or set updateMode: Off"
                 yield Fault(at=("spec", "targetRef", "name"), why=why, do=do)
@@ -111,30 +114,43 @@ def _serves_models(of: Object, inputs: Inputs) -> bool:
     return any(foresail_triggers(one) for one in inputs.once(scalers_by_target).get(key, ()))
 
 
-def _controlled(of: Object) -> frozenset[str]:
-    """The resources that it changes, of any container."""
-    policies = list(listed(part(of.spec, "resourcePolicy"), "containerPolicies"))
-    if not policies:
-        return frozenset(_RESOURCES)
-    return frozenset(
-        resource for one in policies if text(one, "mode") != "Off" for resource in _of_policy(one)
-    )
+def _containers(of: Object, workload: Object | None) -> list[str]:
+    """The names of a workload's containers, else, where it is not among the inputs, of policies."""
+    pods = () if workload is None else pods_in(workload)
+    names = [text(one, "name") or "" for pod in pods for _, one in pod.containers]
+    return names or list(_policies(of)) or [_EVERY]
 
 
-def _of_policy(policy: Json) -> tuple[str, ...]:
+def _policies(of: Object) -> dict[str, Json]:
+    """By container; that of `*` holds for those without one of their own."""
+    policies = listed(part(of.spec, "resourcePolicy"), "containerPolicies")
+    return {text(one, "containerName") or "": one for one in policies}
+
+
+def _controlled(of: Object, container: str) -> tuple[str, ...]:
+    """The resources of a container that it changes; without any policy for it all."""
+    policies = _policies(of)
+    policy = policies.get(container, policies.get(_EVERY, {}))
     given = policy.get("controlledResources")
+    if text(policy, "mode") == "Off":
+        return ()
     if not isinstance(given, list):
         return _RESOURCES
     return tuple(one for one in given if isinstance(one, str))
 
 
-def _scaled_by(scaler: Object) -> Iterator[str]:
-    """The resources of pods by which an HPA or a ScaledObject scales."""
+def _scaled_by(scaler: Object) -> Iterator[tuple[str, str | None]]:
+    """The resources of pods by which an HPA or a ScaledObject scales, and of which container.
+
+    None = of all containers.
+    """
     if scaler.type != HPA:
-        yield from (one.type for one in triggers_of(scaler) if one.type in _RESOURCES)
+        for trigger in triggers_of(scaler):
+            if trigger.type in _RESOURCES:
+                yield trigger.type, text(trigger.metadata, "containerName")
         return
     for metric in listed(scaler.spec, "metrics"):
         for name in ("resource", "containerResource"):
             resource = text(part(metric, name), "name")
             if resource in _RESOURCES:
-                yield resource
+                yield resource, text(part(metric, name), "container")

@@ -20,6 +20,12 @@ MODE = "spec updatePolicy updateMode"
 BY_CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization"}}}
 HPA_BY_CPU = edited(HPA, {"spec metrics": [BY_CPU]})
 MEMORY_ALONE = {"containerPolicies": [{"containerName": "*", "controlledResources": ["memory"]}]}
+SIDECAR_OFF = {"containerPolicies": [{"containerName": "sidecar", "mode": "Off"}]}
+ENGINE_OFF = {"containerPolicies": [{"containerName": "engine", "mode": "Off"}]}
+CPU_OF_ENGINE = {
+    "type": "ContainerResource",
+    "containerResource": {"name": "cpu", "container": "engine"},
+}
 RESTARTS = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
 NEAR = edited(
     SERVICE,
@@ -81,6 +87,23 @@ CASES = (
         "spec.targetRef.name",
         (VERTICAL, edited(SCALED, {"spec triggers 0": {"type": "memory", "metadata": {}}})),
         (VERTICAL, SCALED),
+    ),
+    case(
+        # The engine, which no policy names, has its requests changed.
+        "FS602",
+        "spec.targetRef.name",
+        (edited(VERTICAL, {"spec resourcePolicy": SIDECAR_OFF}), HPA_BY_CPU, DEPLOYMENT),
+        (edited(VERTICAL, {"spec resourcePolicy": ENGINE_OFF}), HPA_BY_CPU, DEPLOYMENT),
+    ),
+    case(
+        "FS602",
+        "spec.targetRef.name",
+        (VERTICAL, edited(HPA, {"spec metrics": [CPU_OF_ENGINE]}), DEPLOYMENT),
+        (
+            edited(VERTICAL, {"spec resourcePolicy": ENGINE_OFF}),
+            edited(HPA, {"spec metrics": [CPU_OF_ENGINE]}),
+            edited(DEPLOYMENT, {"spec template spec containers 1": {"name": "sidecar"}}),
+        ),
     ),
     case(
         "FS603",

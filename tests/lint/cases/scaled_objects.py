@@ -103,6 +103,18 @@ CASES = (
         edited(SCALED, {"metadata annotations": {"autoscaling.keda.sh/paused": "true"}}),
         edited(SCALED, {"metadata annotations": {"autoscaling.keda.sh/paused": "false"}}),
     ),
+    *(
+        case(
+            "FS110",
+            f"metadata.annotations['autoscaling.keda.sh/{paused}']",
+            edited(SCALED, {"metadata annotations": {f"autoscaling.keda.sh/{paused}": value}}),
+            edited(SCALED, {"metadata annotations": {f"autoscaling.keda.sh/{runs}": no}}),
+        )
+        for paused, value, runs, no in (
+            ("paused-replicas", "0", "paused", "0"),
+            ("paused", "no", "paused-scale-out", "F"),
+        )
+    ),
     case(
         "FS126",
         "apiVersion",
