@@ -15,7 +15,10 @@ NODE_POOL: Final = "karpenter.sh/NodePool"
 _TEMPLATE: Final = ("spec", "template", "spec")
 _GPU_WORDS: Final = re.compile(r"gpu|nvidia|amd\.com/|accelerator|neuron|gaudi")
 _GPU_LABELS: Final = re.compile(r"(instance|sku)-(gpu|accelerator)-|gke-accelerator|nvidia\.com/")
-_GPU_FAMILY: Final = re.compile(r"(p[2-6][a-z0-9-]*|g[3-7][a-z0-9-]*|gr6[a-z]*)(\..+)?")
+_GPU_FAMILY: Final = re.compile(
+    r"(p[2-6][a-z0-9-]*|g[2-7][a-z0-9-]*|gr6[a-z]*)(\..+)?|a[2-9]x?(-.+)?|standard_n[cdgv].*"
+)
+"""Of AWS, Google (a3-highgpu-8g) and Azure (Standard_ND96isr_H100_v5), in small letters."""
 _GPU_CATEGORIES: Final = frozenset({"g", "p"})
 
 
@@ -56,8 +59,8 @@ def _asks_for_gpus(requirement: Json) -> bool:
         return False
     if key.endswith("/instance-category"):
         return set(values) <= _GPU_CATEGORIES
-    if key.endswith(("/instance-family", INSTANCE_TYPE)):
-        return all(_GPU_FAMILY.fullmatch(one) for one in values)
+    if key.endswith(("/instance-family", "/sku-name", INSTANCE_TYPE)):
+        return all(_GPU_FAMILY.fullmatch(one.lower()) for one in values)
     return False
 
 

@@ -19,6 +19,8 @@ PAUSED_SCALE_IN: Final = "autoscaling.keda.sh/paused-scale-in"
 _HPA_CONFIG: Final = ("spec", "advanced", "horizontalPodAutoscalerConfig")
 MIN_DEFAULT: Final = 0
 MAX_DEFAULT: Final = 100
+BESIDE_METADATA: Final = ("metricType", "useCachedMetrics", "name", "authenticationRef")
+"""Fields of a trigger that KEDA reads beside its metadata."""
 _OUR_KEYS_MIN: Final = 2
 """Keys besides `model` that make metadata ours where neither name nor address says so."""
 

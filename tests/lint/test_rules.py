@@ -14,7 +14,9 @@ from tests.lint.manifests import (
     CLEAN,
     DEPLOYMENT,
     DISRUPTION,
+    GONE,
     POLICY,
+    POOL,
     SCALED,
     Manifest,
     edited,
@@ -141,3 +143,29 @@ def test_a_workload_is_known_by_its_kind_too() -> None:
     stateful = edited(DEPLOYMENT, {"kind": "StatefulSet"})
 
     assert [one.rule for one in lint(SCALED, stateful)] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "machine", "has_gpus"),
+    [
+        ("node.kubernetes.io/instance-type", "p5.48xlarge", True),
+        ("node.kubernetes.io/instance-type", "a3-highgpu-8g", True),
+        ("node.kubernetes.io/instance-type", "Standard_ND96isr_H100_v5", True),
+        ("karpenter.azure.com/sku-name", "Standard_NC24ads_A100_v4", True),
+        ("node.kubernetes.io/instance-type", "a1.large", False),
+        ("node.kubernetes.io/instance-type", "g1-small", False),
+        ("node.kubernetes.io/instance-type", "Standard_D4s_v5", False),
+    ],
+)
+def test_a_pool_of_machines_with_gpus_is_a_gpu_pool(key: str, machine: str, has_gpus: bool) -> None:
+    requirement = {"key": key, "operator": "In", "values": [machine]}
+    pool = edited(
+        POOL,
+        {
+            "spec limits": GONE,
+            "spec template spec taints": GONE,
+            "spec template spec requirements": [requirement],
+        },
+    )
+
+    assert ("FS204" in {one.rule for one in lint(pool)}) is has_gpus

@@ -9,6 +9,7 @@ from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.rule import rule
 from policies.lint.scaled import (
+    BESIDE_METADATA,
     SCALED_OBJECT,
     bounds,
     foresail_triggers,
@@ -18,7 +19,6 @@ from policies.lint.scaled import (
 from scaler.errors import MetadataError
 from scaler.trigger_parsing import AllowedOptions, parse
 
-_BESIDE: Final = ("metricType", "useCachedMetrics", "name", "authenticationRef")
 _KEY: Final = re.compile(r"keys? '([^']+)'")
 _FAULTS_MAX: Final = 10
 
@@ -65,7 +65,7 @@ def metadata_refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
         metadata = {
             key: str(value).lower() if isinstance(value, bool) else str(value)
             for key, value in trigger.metadata.items()
-            if key not in _BESIDE  # FS112 tells
+            if key not in BESIDE_METADATA  # FS112 tells
         }
         source, address = metadata.get("source"), metadata.get("serverAddress")
         pool = metadata.get("pool")

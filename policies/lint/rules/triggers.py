@@ -8,6 +8,7 @@ from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.rule import rule
 from policies.lint.scaled import (
+    BESIDE_METADATA,
     SCALED_JOB,
     SCALED_OBJECT,
     foresail_triggers,
@@ -15,7 +16,6 @@ from policies.lint.scaled import (
     triggers_of,
 )
 
-_BESIDE: Final = ("metricType", "useCachedMetrics", "name", "authenticationRef")
 _BESIDE_ALL: Final = ("metricType", "useCachedMetrics")
 
 
@@ -56,7 +56,7 @@ def field_inside_metadata(of: Object, inputs: Inputs) -> Iterator[Fault]:
     and have no effect.
     """
     for trigger in triggers_of(of):
-        for name in _BESIDE if trigger.is_external else _BESIDE_ALL:
+        for name in BESIDE_METADATA if trigger.is_external else _BESIDE_ALL:
             if name in trigger.metadata and name not in trigger.value:
                 why = "KEDA reads it beside metadata, not inside it"
                 do = f"move {name} one level up"
