@@ -120,7 +120,7 @@ def samples_nodes(of: Object, inputs: Inputs) -> Iterator[Fault]:
     if not any(text(one, "prioritizeVerb") for _, one in _extenders(of)):
         return
     profiles = list(enumerate(listed(of.value, "profiles")))
-    stated = {
+    stated: dict[Path, object] = {
         ("profiles", index, _SHARE): profile[_SHARE]
         for index, profile in profiles
         if profile.get(_SHARE) is not None
