@@ -190,7 +190,7 @@ class Nodes:
     def untold(self) -> Bool:
         """Which nodes have GPUs of a model that is not known, shape ``(N,)``."""
         no_name = np.array([not model for model in self.models], np.bool_)
-        untold: Bool = no_name[self.model] & (self.gpus[:, 0] >= 0)
+        untold: Bool = no_name[self.model] & (self.gpus[:, 0] != NO_GPU)
         return untold
 
     def allows(self, models: frozenset[str]) -> Bool:

@@ -517,18 +517,6 @@ class TestHostile:
                 NVLINK, "Required", "is 'Required'; its only value is 'required'", id="nvlink"
             ),
             pytest.param(
-                GPU_MILLI,
-                "500m",
-                "is '500m'; it takes thousandths of a GPU, a number from 1 to 1000",
-                id="a-quantity-of-gpus",
-            ),
-            pytest.param(
-                GPU_MILLI,
-                "half",
-                "is 'half'; it takes thousandths of a GPU, a number from 1 to 1000",
-                id="no-number",
-            ),
-            pytest.param(
                 GPU_MODELS,
                 "m|" * 100_000,
                 "has 200000 characters; at most 4096 are read",
@@ -578,7 +566,7 @@ class TestHostile:
         async with serving(machine("a", 1)) as (session, placement):
             assert placement is not None
             await told(session, "prioritize", asked(share("same", 600), "a"))
-            await told(session, "filter", asked(pod("same", annotations={GPU_MILLI: "x"}), "a"))
+            await told(session, "filter", asked(pod("same", annotations={NVLINK: "x"}), "a"))
             assert placement.assumed == 0
 
     @pytest.mark.parametrize("verb", ["filter", "prioritize"])
