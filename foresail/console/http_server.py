@@ -66,7 +66,9 @@ def _limited(app: Application, limits: PortLimits) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             _Timed(app),
-            http=cast("type[asyncio.Protocol]", _protocols(OpenConnections(limits))),
+            http=cast(
+                "type[asyncio.Protocol]", _protocols(OpenConnections(limits, takes_bodies=True))
+            ),
             lifespan="on",
             log_config=None,
             access_log=False,
