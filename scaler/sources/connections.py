@@ -7,7 +7,7 @@ megabyte, and interim answers (1xx) cost it as much and never end. Both have a l
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -134,7 +134,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._factory = partial[ResponseHandler](_Handler, loop=self._loop)
+        self._factory = cast("partial[ResponseHandler]", partial(_Handler, loop=self._loop))
 
 
 class _Handler(ResponseHandler):
