@@ -75,6 +75,12 @@ def served(site: Site) -> Iterator[beds.Bed]:
     kinds.remove(bed, made)
 
 
+def is_refused(case: Case) -> bool:
+    """Whether the API server is to refuse it; some schedules only Karpenter cannot parse."""
+    unparsed = case.rule == "FS211" and case.at.endswith(".schedule") and case.says != ""
+    return case.rule in REFUSED and case.found[0]["kind"] != "ScaledObject" and not unparsed
+
+
 def refusal(bed: beds.Bed, manifest: dict[str, Any]) -> str | None:
     """Why the API server refuses a manifest, which it does not keep; None = it takes it."""
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "namespace"}
@@ -87,11 +93,7 @@ def refusal(bed: beds.Bed, manifest: dict[str, Any]) -> str | None:
 
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(one, id=f"{one.rule}-{one.at}")
-        for one in CASES
-        if one.rule in REFUSED and one.found[0]["kind"] != "ScaledObject"
-    ],
+    [pytest.param(one, id=f"{one.rule}-{one.at}") for one in CASES if is_refused(one)],
 )
 def test_what_a_rule_says_is_refused_the_api_server_refuses(served: beds.Bed, case: Case) -> None:
     assert any(refusal(served, one) is not None for one in case.found)
