@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from fleet.cluster.gpu_resources import WHOLE
-from fleet.cluster.gpus import dra_resources, gpus_wanted
+from fleet.cluster.gpus import dra_resources, gpu_classes, gpus_wanted
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 
@@ -14,7 +14,7 @@ class AskedGpus:
     def __init__(self, cluster: Cluster) -> None:
         classes = cluster.classes or ()
         self._whole = frozenset({*WHOLE, *dra_resources(classes)})
-        self._of_gpus = frozenset(one.name for one in classes if one.of_gpus)
+        self._of_gpus = gpu_classes(classes)
         self._claims = {one.name: one for one in cluster.claims or ()}
         self._claims_known = cluster.claims is not None and cluster.classes is not None
 

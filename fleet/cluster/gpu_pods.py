@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fleet.cluster.claims import Claim
 from fleet.cluster.devices import GPU_DRIVERS
 from fleet.cluster.gpu_resources import counts_gpus
-from fleet.cluster.gpus import dra_resources
+from fleet.cluster.gpus import dra_resources, gpu_classes
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 
@@ -18,7 +18,7 @@ def gpu_pods(cluster: Cluster) -> Callable[[Pod], bool]:
     """
     classes = cluster.classes or ()
     resources = dra_resources(classes)
-    of_gpus = frozenset(one.name for one in classes if one.of_gpus)
+    of_gpus = gpu_classes(classes)
     claims = {one.name: one for one in cluster.claims or ()}
 
     def is_of_gpus(claim: Claim | None) -> bool:

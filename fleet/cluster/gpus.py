@@ -178,6 +178,11 @@ def gpus_wanted(claim: Claim, of_gpus: frozenset[str]) -> float:
     return float(sum(one.count or 0 for one in first if one.device_class in of_gpus))
 
 
+def gpu_classes(classes: Sequence[DeviceClass]) -> frozenset[str]:
+    """The names of the device classes of GPUs."""
+    return frozenset(one.name for one in classes if one.of_gpus)
+
+
 def dra_resources(classes: Sequence[DeviceClass]) -> frozenset[str]:
     """Extended resources that stand for device classes of GPUs."""
     return frozenset(name for one in classes if one.of_gpus for name in one.resources)

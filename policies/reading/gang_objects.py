@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fleet.cluster.asked_gpus import AskedGpus
 from fleet.cluster.jobs.gang_object import GangObject, PodSet, workload_named
 from fleet.cluster.jobs.kueue import Admission, KueueWorkload
-from fleet.cluster.owners import JOB_KINDS, Owner, Workload
+from fleet.cluster.owners import JOB_KINDS, LEADER_WORKER_SET, Owner, Workload
 from fleet.cluster.reading import Cluster
-from policies.reading.wanted import wanted_gpus
 
 _OWNERS_MAX: Final = 4
 """TrainJob, JobSet, Job; more is a ring."""
@@ -44,7 +44,7 @@ class GangObjects:
     """The objects of a cluster's gangs, found by the gang."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+        self._asked = AskedGpus(cluster)
         self._objects = {one.workload: one for one in cluster.gang_objects}
         self._flavors = {one.name: one.node_labels for one in cluster.flavors}
         self._admissions: dict[Workload, KueueWorkload] = {}
@@ -59,7 +59,7 @@ class GangObjects:
 
     def makers_of(self, gang: Workload) -> tuple[GangObject, ...]:
         """The object that makes the gang's pods, and those that made it, the outermost last."""
-        name = gang.name.partition("/")[0] if gang.kind == "LeaderWorkerSet" else gang.name
+        name = gang.name.partition("/")[0] if gang.kind == LEADER_WORKER_SET else gang.name
         found = self._objects.get(replace(gang, name=name))
         if found is None and gang.kind == "JobSet":
             found = self._objects.get(replace(gang, kind="TrainJob"))  # it has made none yet
@@ -89,7 +89,7 @@ class GangObjects:
             sets = admission.pod_sets
         if sets is None:
             return None
-        return sum(one.pods for one in sets if wanted_gpus(self._cluster, one.template) != 0)
+        return sum(one.pods for one in sets if self._asked.of(one.template) != 0)
 
     def held_back(self, gang: Workload) -> str | None:
         """What it waits for that no node helps against."""
@@ -135,7 +135,7 @@ class GangObjects:
                 continue
             seen.add(gang)
             pods = self._with_selector(gang, sets)
-            wanted = [(one, wanted_gpus(self._cluster, one.template)) for one in pods]
+            wanted = [(one, self._asked.of(one.template)) for one in pods]
             with_gpus = [(one, gpus) for one, gpus in wanted if gpus != 0 and one.pods > 0]
             if with_gpus:
                 yield UnmadeGang(
@@ -147,7 +147,7 @@ class GangObjects:
 
     def _wanted(self) -> Iterator[tuple[Workload, tuple[PodSet, ...]]]:
         for one in self._objects.values():
-            is_group = one.kind == "LeaderWorkerSet"  # its pods come at once, and tell more
+            is_group = one.kind == LEADER_WORKER_SET  # its pods come at once, and tell more
             over = one.autoscaled or any(each.ended for each in self.makers_of(one.workload))
             made_by_more = one.kind == "RayCluster" and one.owners
             if not is_group and not over and not made_by_more:

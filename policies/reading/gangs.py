@@ -15,7 +15,7 @@ from typing import Final
 from fleet.annotations import CHECKPOINT_EVERY, CHECKPOINTED_AT, EXPECTED_END
 from fleet.cluster.fields import go_duration_seconds, seconds
 from fleet.cluster.groups import PodGroup
-from fleet.cluster.owners import JOB_KINDS, LWS_GROUP, Workload
+from fleet.cluster.owners import JOB_KINDS, LEADER_WORKER_SET, LWS_GROUP, Workload
 from fleet.cluster.pods import Pod
 from policies.reading.gang_objects import GangObjects, UnmadeGang
 from policies.situation import Checkpoints, GangDemand
@@ -52,7 +52,7 @@ def gang_of(pod: Pod) -> Workload | None:
         return Workload(kind="Kueue pod group", namespace=pod.namespace, name=name)
     if workload is None:
         return None
-    if workload.kind == "LeaderWorkerSet":
+    if workload.kind == LEADER_WORKER_SET:
         group = pod.labels.get(LWS_GROUP)
         return workload if group is None else replace(workload, name=f"{workload.name}/{group}")
     if workload.kind == "RayService" or pod.ray_autoscales:

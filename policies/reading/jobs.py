@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fleet.cluster.asked_gpus import AskedGpus
 from fleet.cluster.owners import Workload
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import FleetSnapshot
 from policies.reading.gang_objects import GangObjects, UnmadeGang, ends_of
 from policies.reading.gangs import GangPod, gang_demand, gang_of, missing_pods, unmade_demand
-from policies.reading.wanted import wanted_gpus
 from policies.situation import GangDemand
 
 _HOUR: Final = 3600.0
@@ -137,7 +137,7 @@ def jobs_of(
     """
     if cluster.pods is None:
         return ()
-    objects = GangObjects(cluster)
+    objects, asked = GangObjects(cluster), AskedGpus(cluster)
     placed = _placed(snapshot)
     members, unknown = defaultdict[Workload, list[GangPod]](list), set[Workload]()
     ended = set[Workload]()
@@ -149,7 +149,7 @@ def jobs_of(
             ended.add(gang)
             continue
         gpus = sum(one.gpus for one in placed.get(pod.name, ()))
-        wanted = gpus or wanted_gpus(cluster, pod)
+        wanted = gpus or asked.of(pod)
         if wanted is None:
             unknown.add(gang)
         if wanted != 0:

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from fleet.cluster.asked_gpus import AskedGpus
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 from policies.reading.fitting import Candidate, not_ruled_out, pools_for
 from policies.reading.gang_objects import GangObjects, UnmadeGang
 from policies.reading.gangs import GangPod, gang_of
-from policies.reading.wanted import wanted_gpus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +69,12 @@ def waiting_pods(cluster: Cluster, candidates: Iterable[Candidate]) -> Waiting:
     pools = list(candidates)
     by_pool: dict[str, list[GangPod]] = {one.name: [] for one in pools}
     of_pool: dict[str, list[str]] = {one.name: [] for one in pools}
+    asked = AskedGpus(cluster)
     remarks, anywhere = [], cluster.pods is None
     for pod in cluster.pods or ():
         # A placeholder is an order of ours, and no demand.
         waits = pod.node is None and not _over(pod) and not pod.placeholder
-        gpus = wanted_gpus(cluster, pod) if waits else 0
+        gpus = asked.of(pod) if waits else 0
         if gpus is None:
             remarks.append(f"pod {pod.name} waits for GPUs, and how many is unknown")
             anywhere = True
