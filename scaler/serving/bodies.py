@@ -6,7 +6,6 @@ stream of one message, which is the same to its client, and read here.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from inspect import isawaitable
@@ -17,6 +16,7 @@ import grpc.aio
 from typing_extensions import override
 
 from scaler.limits import Limit, exceeded
+from scaler.serving.clients import address_of, oldest_of_most
 
 BODY_SECONDS_MAX: Final = 10.0
 ON_THEIR_WAY_MAX: Final = 256
@@ -67,7 +67,7 @@ class Bodies(grpc.aio.ServerInterceptor):
         )
 
     async def _read(self, bodies: AsyncIterator[Any], context: Context) -> Any:
-        address = context.peer().rpartition(":")[0]
+        address = address_of(context.peer())
         if len(self._waiting) >= self._on_their_way_max:
             self._give_up_one(address)
         try:
@@ -86,9 +86,7 @@ class Bodies(grpc.aio.ServerInterceptor):
         return body
 
     def _give_up_one(self, address: str) -> None:
-        """The oldest of the client that has the most, the one of this address among them."""
-        counts = Counter([*self._waiting.values(), address])
-        most = max(counts.values())
-        patience = next(one for one, of in self._waiting.items() if counts[of] == most)
+        """One that waits, the new one of this address counted in."""
+        patience = list(self._waiting)[oldest_of_most([*self._waiting.values(), address])]
         del self._waiting[patience]
         patience.reschedule(asyncio.get_running_loop().time())

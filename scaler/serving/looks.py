@@ -71,9 +71,9 @@ class Looks:
         self._metrics = metrics
         self._plan_turn = InTurn(1)
         """Held for a turn of the event loop by each feed, some of whose workloads are planned for.
-        If all that are ready
-        were planned for in one turn, what else the loop does would wait for hundreds. Namespaces
-        have it in turn: where one has a thousand feeds, a feed of another waits for one of them."""
+        If all that are ready were planned for in one turn, what else the loop does would wait for
+        hundreds. Namespaces have it in turn: where one has a thousand feeds, a feed of another
+        waits for one of them."""
 
     async def until_planned(self) -> None:
         """Wait while feeds are planned for, for a period at most."""

@@ -9,13 +9,13 @@ streams in between moves KEDA to a new connection, and so to new replicas.
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from scaler.errors import ForesailError
 from scaler.limits import Limit, exceeded
+from scaler.serving.clients import address_of, oldest_of_most
 
 CONNECTION_AGE_SECONDS = 300.0
 CONNECTION_GRACE_SECONDS = 120.0
@@ -104,7 +104,7 @@ class StreamLifetimes:
         if len(peer.lifetimes) >= self._per_peer_max:
             message = f"{len(peer.lifetimes)} streams are open on one connection, the limit"
             raise TooManyStreamsError(message, Limit.STREAMS)
-        address = peer_name.rpartition(":")[0]
+        address = address_of(peer_name)
         of_subject = self._of_subjects.get(subject, [])
         if sum(one.address == address for one in of_subject) >= _NOT_ENDED_MAX:
             message = f"{_NOT_ENDED_MAX} streams of one trigger and method do not end: read them"
@@ -153,6 +153,4 @@ def _end_one_beyond(going_on: Sequence[StreamLifetime]) -> None:
     """Tell one of a subject's streams to end, if they are too many."""
     if len(going_on) > OF_SUBJECT_MAX:
         exceeded(Limit.TRIGGER_STREAMS)
-        counts = Counter(one.address for one in going_on)
-        most = max(counts.values())
-        next(one for one in going_on if counts[one.address] == most).end()
+        going_on[oldest_of_most([one.address for one in going_on])].end()

@@ -52,8 +52,10 @@ _OPEN_HEADERS: Final = frozenset(
     }
 )
 """Of a request, those that hold nothing secret."""
+_LOGIN_HEADERS: Final = frozenset({"authorization", "x-amz-security-token"})
+"""Whose values are secret, however short."""
 _SECRET_CHARACTERS_MIN: Final = 4
-"""Shorter ones are guessed as fast as read, and would be cut out of every word."""
+"""Of other values: shorter ones, such as a tenant's number, would be cut out of every word."""
 _FORM: Final = "application/x-www-form-urlencoded"
 _EXECUTION: Final = "execution"
 _LIMIT: Final = re.compile(r"\blimit\b|\btoo many\b", re.IGNORECASE)
@@ -218,8 +220,9 @@ def _message(answer: Json) -> str:
 def _without_credentials(text: str, response: requests.Response) -> str:
     for name, value in response.request.headers.items():
         if name.lower() not in _OPEN_HEADERS:
+            least = 1 if name.lower() in _LOGIN_HEADERS else _SECRET_CHARACTERS_MIN
             for secret in _secrets_in(str(value)):
-                if len(secret) >= _SECRET_CHARACTERS_MIN:
+                if len(secret) >= least:
                     text = text.replace(secret, "…")
     return text
 
