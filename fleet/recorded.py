@@ -12,6 +12,7 @@ from fleet.cluster.follow.json_text import document_of
 from fleet.cluster.kinds import PLANNING_KINDS, SOURCES, Kind, Record, identity_of, record_of
 from fleet.cluster.reading import Cluster
 from fleet.documents import Json, is_object, listed, part, text
+from fleet.remark_text import first_of
 from fleet.snapshot import KUBECTL
 
 _KINDS: Final = {
@@ -107,8 +108,7 @@ class _Found:
     def remarks(self) -> Iterator[str]:
         """What is there more than once."""
         if self._again:
-            more = f" and {len(self._again) - 1} more" if len(self._again) > 1 else ""
-            yield f"recorded more than once: {self._again[0]}{more}; the newest counts"
+            yield f"recorded more than once: {first_of(self._again)}; the newest counts"
 
 
 def _dated(kind: Kind, document: Json) -> _Dated:

@@ -26,6 +26,7 @@ from fleet.cluster.pods import Pod
 from fleet.cluster.quotas import quota_of
 from fleet.cluster.reading import Cluster
 from fleet.cluster.taint_rules import by_pool, tainted
+from fleet.remark_text import first_of
 from fleet.uses import MODEL_LABELS, TAINT_RULE, Held, rounded
 
 KUBECTL: Final = "`kubectl get nodes,pods,resourceslices,resourceclaims,deviceclasses -A -o json`"
@@ -276,11 +277,10 @@ def _waiting(pods: Sequence[Pod], cluster: Cluster) -> tuple[float | None, list[
     gpus, unknown = AskedGpus(cluster).of_waiting(pods)
     if not unknown:
         return gpus, []
-    more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
     remark = (
         f"pods without a node ask for {rounded(gpus):g} GPUs, and for an unknown number: "
-        f"{unknown[0]}{more} by parts of GPUs, by claims that are not made yet, or by what was not "
-        "read"
+        f"{first_of(unknown)} by parts of GPUs, by claims that are not made yet, or by what was "
+        "not read"
     )
     return None, [remark]
 

@@ -10,6 +10,7 @@ from typing import Final
 from fleet.account.partition import perhaps_idle
 from fleet.allocation import unlike
 from fleet.measured import UnmeasuredError, client_spend, model_tokens, pod_allocations
+from fleet.remark_text import first_of
 from fleet.snapshot import FleetSnapshot
 from fleet.spend import Client, Spend
 from fleet.tokens import GENERATED, Tokens, models_of_pods
@@ -166,9 +167,7 @@ def _perhaps_idle(snapshot: FleetSnapshot) -> Iterator[str]:
     """How many GPUs count as serving because nothing tells that they are idle, and where."""
     found = {node.node: gpus for node in snapshot.nodes if (gpus := perhaps_idle(node)) > _NOISE}
     if found:
-        first = min(found)
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         yield (
             f"{sum(found.values()):g} GPUs count as serving and may be idle: DCGM's series in "
-            f"Prometheus do not name all GPUs, or not their pods, on node {first}{more}"
+            f"Prometheus do not name all GPUs, or not their pods, on node {first_of(sorted(found))}"
         )
