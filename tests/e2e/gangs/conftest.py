@@ -1,4 +1,4 @@
-"""A bed of its own with the controllers that make gangs, and two nodes of 16 GPUs."""
+"""A bed of its own with the controllers that make gangs, and four nodes of 8 GPUs."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.e2e.gangs import controllers, kueue, training_operator
 from tests.e2e.gangs.gang_cluster import GangCluster
 
 collect_ignore_glob = [] if BUILT else ["test_*.py"]
-NODES = ("gpu-a", "gpu-b")
+NODES = ("gpu-a", "gpu-b", "gpu-c", "gpu-d")
 
 
 def _add_nodes(bed: Bed) -> None:
@@ -22,7 +22,7 @@ def _add_nodes(bed: Bed) -> None:
             "node.kubernetes.io/instance-type": "p5.48xlarge",
             "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
         }
-        kubernetes.add_node(bed, name, gpus=16, labels=labels)
+        kubernetes.add_node(bed, name, gpus=8, labels=labels)
 
 
 @pytest.fixture(scope="session")

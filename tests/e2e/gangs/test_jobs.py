@@ -1,6 +1,6 @@
 """Jobs and groups as their users write them, made by the real controllers and read by Foresail.
 
-Two nodes have 16 GPUs each: a gang of 4 x 8 fits, and one of 5 starts in part.
+Four nodes have 8 GPUs each: a gang of 4 x 8 fits, and one of 5 starts in part.
 """
 
 import pytest

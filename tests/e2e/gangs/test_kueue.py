@@ -88,6 +88,6 @@ def test_a_topology_without_room_is_told_from_a_quota_that_is_used_up(queued: Ga
     required = template()
     notes = required["metadata"]["annotations"]
     notes["kueue.x-k8s.io/podset-required-topology"] = "kubernetes.io/hostname"
-    # One host has 16 GPUs, and more hosts do not change that.
+    # One host has 8 GPUs, and more hosts do not change that.
     queued.make(job_set("tight", queue="research", template_of=required))
     queued.until_it_waits_for("JobSet tight", "topology", admission="pending")

@@ -1,6 +1,6 @@
 """Jobs of Kubeflow's training operator, whose pods the real controller makes.
 
-Two nodes have 16 GPUs each: a gang of 4 x 8 fits, and one of 5 starts in part.
+Four nodes have 8 GPUs each: a gang of 4 x 8 fits, and one of 5 starts in part.
 """
 
 from copy import deepcopy
