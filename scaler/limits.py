@@ -47,6 +47,7 @@ class Limit(StrEnum):
     PAGES_AT_ONCE = "pages_at_once"
     PAGES_BYTES = "pages_bytes"
     PAGES_SERIES = "pages_series"
+    KEPT_SERIES = "kept_series"
     TARGETS = "targets"
     PODS_BYTES = "pods_bytes"
     OTLP_BYTES = "otlp_bytes"

@@ -36,6 +36,7 @@ from scaler.sources.aws_access import SigV4
 from scaler.sources.catalogue import gateways, load, shipped
 from scaler.sources.gateway import FeedBehindGateway
 from scaler.sources.google_access import GoogleMetadata
+from scaler.sources.held_bytes import HeldBytes
 from scaler.sources.otlp import OtlpConfig, OtlpSource
 from scaler.sources.preset import Preset
 from scaler.sources.prometheus import PrometheusSource
@@ -46,6 +47,7 @@ from scaler.sources.reading import Limits
 from scaler.sources.refused_time import RefusedTime
 from scaler.sources.requesters import FeedOfRequesters
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
+from scaler.sources.series_room import held_for_series
 from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
 from scaler.trigger import TriggerSpec
 
@@ -82,8 +84,9 @@ class Sources:
         # A look that has its slot must not wait for a thread: its time would run meanwhile.
         threads = pace.looks_at_once + pace.restores_at_once
         refused_time = RefusedTime()
+        kept = held_for_series(settings.limits.series_mebibytes_max)
         by_name = {
-            source.name: _source(source, threads, presets, refused_time)
+            source.name: _source(source, threads, presets, refused_time, kept)
             for source in settings.sources
         }
         return cls(presets, by_name, settings.cycle, threads, refused_time)
@@ -234,14 +237,16 @@ def _source(
     threads: int,
     presets: Mapping[str, Preset],
     refused_time: RefusedTime,
+    kept: HeldBytes,
 ) -> Source:
     if settings.prometheus is not None:
         config = _prometheus(settings.name, settings.prometheus, threads)
         return PrometheusSource(config, refused_time)
     if settings.scrape is not None:
-        return ScrapeSource(_scrape(settings.name, settings.scrape, refused_time), refused_time)
+        scrape = _scrape(settings.name, settings.scrape, refused_time)
+        return ScrapeSource(scrape, refused_time, kept)
     if settings.otlp is not None:
-        return _otlp(settings.name, settings.otlp, presets)
+        return _otlp(settings.name, settings.otlp, presets, kept)
     raise SourceMisconfiguredError(f"source {settings.name!r} has no kind, such as prometheus")
 
 
@@ -278,7 +283,9 @@ def _scrape(name: str, settings: ScrapeSettings, refused_time: RefusedTime) -> S
     )
 
 
-def _otlp(name: str, settings: OtlpSettings, presets: Mapping[str, Preset]) -> OtlpSource:
+def _otlp(
+    name: str, settings: OtlpSettings, presets: Mapping[str, Preset], kept: HeldBytes
+) -> OtlpSource:
     require_opentelemetry(f"source {name!r}: otlp")
     # An extra: its libraries are there only where it is asked for.
     from scaler.sources.otlp_decoding import Decoder  # noqa: PLC0415
@@ -289,7 +296,7 @@ def _otlp(name: str, settings: OtlpSettings, presets: Mapping[str, Preset]) -> O
         limits=_limits(settings.reading),
     )
     decoder = Decoder({name for preset in presets.values() for name in preset.spelled})
-    return OtlpSource(config, decoder.decode, presets, wall_clock)
+    return OtlpSource(config, decoder.decode, presets, wall_clock, kept)
 
 
 def _namespaces(allowed: Collection[str] | None) -> frozenset[str] | None:

@@ -19,6 +19,7 @@ from foresail.settings.values import (
 )
 from scaler.faults import crossed
 from scaler.parts import Part
+from scaler.sources.series_room import SERIES_MEBIBYTES_MAX
 
 
 class ListenSettings(Part):
@@ -63,6 +64,9 @@ class LimitSettings(Part):
     """The most replicas of any workload."""
     streams_per_connection_max: Count = 20_000
     """The most streams on one connection; KEDA holds two for each push trigger."""
+    series_mebibytes_max: Count = SERIES_MEBIBYTES_MAX
+    """The most memory, in MiB, of the series that sources of kind scrape and otlp keep from look to
+    look; a namespace that has more than its share is refused. Some 700 pods of vLLM take 192."""
     metadata_addresses: tuple[AddressPrefix, ...] = Field(
         default=(), description="a list of http or https addresses without credentials"
     )

@@ -19,6 +19,7 @@ from scaler.errors import SourceUnavailableError
 from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
+from scaler.sources.held_bytes import HeldBytes
 from scaler.sources.look_threads import LookThreads, OneLook
 from scaler.sources.otlp_point import Decoded, UndecodableError
 from scaler.sources.otlp_series import SERIES_LABEL, PushedSeries
@@ -28,6 +29,7 @@ from scaler.sources.preset import Preset
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import check_namespace, narrowing
 from scaler.sources.series import Sample
+from scaler.sources.series_room import SeriesRoom, held_for_series
 
 BODY_BYTES_MAX: Final = 4 * 2**20
 """Of one request, packed and unpacked; what a collector sends and takes at most by default."""
@@ -73,7 +75,12 @@ class OtlpSource:
     """Feeds from one receiver's series."""
 
     def __init__(
-        self, config: OtlpConfig, decode: Decode, presets: Mapping[str, Preset], clock: Clock
+        self,
+        config: OtlpConfig,
+        decode: Decode,
+        presets: Mapping[str, Preset],
+        clock: Clock,
+        kept: HeldBytes | None = None,
     ) -> None:
         """Begin without series.
 
@@ -81,12 +88,15 @@ class OtlpSource:
             decode: a body to its points.
             presets: whose series are kept.
             clock: Unix time.
+            kept: of the series of all workloads, shared by the sources of a process; None = its
+                own.
         """
         self.config = config
         self.series = PushedSeries(
             frozenset(preset.model_label for preset in presets.values()),
             keep_seconds=config.limits.keep_seconds,
         )
+        self._kept = kept or held_for_series()
         self._decode = decode
         self._clock = clock
         self.looks = LookThreads(config.threads, prefix="otlp", source=config.name)
@@ -129,6 +139,10 @@ class OtlpSource:
         config = self.config
         check_namespace(scope, config.namespaces, source=config.name, setting="otlp.namespaces")
         return _OtlpFeed(self, preset, scope)
+
+    def room(self, scope: Scope) -> SeriesRoom:
+        """For the series of one workload."""
+        return SeriesRoom(self._kept, namespace=scope.namespace, source=self.config.name)
 
     async def close(self) -> None:
         self._closed.set()
@@ -181,7 +195,9 @@ class _OtlpFeed:
         self._preset = preset
         self._model = scope.model
         self._required = narrowing(scope, {preset.model_label: "the model"}).items()
-        self._reader = ObservationReader(preset, model=scope.model, limits=source.config.limits)
+        self._reader = ObservationReader(
+            preset, model=scope.model, limits=source.config.limits, room=source.room(scope)
+        )
         self._look = OneLook(source.looks, "samples", scope.namespace)
 
     async def observe(self, *, now_seconds: float) -> Observation:

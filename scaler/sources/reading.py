@@ -33,6 +33,7 @@ from scaler.sources.outliers import outliers
 from scaler.sources.page import MatchedSeries, Page, listed
 from scaler.sources.preset import HISTOGRAMS, Combine, Condition, Preset, SignalRule
 from scaler.sources.series import Exporter, Sample, SampledSeries, SeriesStore, quantile
+from scaler.sources.series_room import SeriesRoom
 
 _ASLEEP: Final = "every replica is asleep"
 _QUANTILE: Final = 0.95
@@ -60,23 +61,34 @@ class ObservationReader:
     """Reads one workload; keeps only the samples that the next reading needs."""
 
     def __init__(
-        self, preset: Preset, *, model: str | None = None, limits: Limits | None = None
+        self,
+        preset: Preset,
+        *,
+        model: str | None = None,
+        limits: Limits | None = None,
+        room: SeriesRoom | None = None,
     ) -> None:
         self._preset = preset
         self._model = model
         self._limits = limits or Limits()
-        self._store = SeriesStore(preset)
+        self._store = SeriesStore(preset, room)
 
     def observe(
         self, samples: Iterable[Sample | SampledSeries], *, now_seconds: float
     ) -> Observation:
-        """The observation at `now_seconds` from these samples and the ones before."""
+        """The observation at `now_seconds` from these samples and the ones before.
+
+        Raises:
+            SourceUnavailableError: there is no room for so many series.
+        """
+        earliest_seconds = now_seconds - self._limits.keep_seconds
         latest_seconds = now_seconds + self._limits.stale_after_seconds
+        self._store.forget_before(earliest_seconds)  # their room is free for these
         refused = self._store.add(samples, latest_seconds=latest_seconds)
         if refused:
             exceeded(Limit.SAMPLES)
         self._store.forget_after(latest_seconds)
-        self._store.forget_before(now_seconds - self._limits.keep_seconds)
+        self._store.forget_before(earliest_seconds)
         pages = {
             exporter: Page(
                 preset=self._preset,

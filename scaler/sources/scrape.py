@@ -21,6 +21,7 @@ from scaler.scope import Scope
 from scaler.signals import Feed, Observation
 from scaler.sources.access import Basic, Tls, authorization
 from scaler.sources.connections import Connections, Parts, parsing_seconds
+from scaler.sources.held_bytes import HeldBytes
 from scaler.sources.kept_pages import KeptPages
 from scaler.sources.look_threads import LookThreads, OneLook
 from scaler.sources.page import listed
@@ -29,6 +30,7 @@ from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.refused_time import RefusedTime
 from scaler.sources.selector import check_namespace
 from scaler.sources.series import Sample
+from scaler.sources.series_room import SeriesRoom, held_for_series
 from scaler.sources.targets import DiscoveredTargets, Discovery, Target
 from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
 
@@ -84,15 +86,22 @@ class ScrapeConfig:
 class ScrapeSource:
     """Feeds from pods' pages, which share connections."""
 
-    def __init__(self, config: ScrapeConfig, refused_time: RefusedTime | None = None) -> None:
+    def __init__(
+        self,
+        config: ScrapeConfig,
+        refused_time: RefusedTime | None = None,
+        kept: HeldBytes | None = None,
+    ) -> None:
         """Make a source that reads nothing yet.
 
         Args:
             config: where the pages are, and how they are asked for.
             refused_time: shared by the sources of a process; None = its own.
+            kept: of the series of all workloads, shared in the same way.
         """
         self.config = config
         self._refused_time = RefusedTime() if refused_time is None else refused_time
+        self._kept = kept or held_for_series()
         self._connections = Connections(
             config.tls, owner=config.name, server_name=config.tls_server_name
         )
@@ -107,6 +116,10 @@ class ScrapeSource:
         config = self.config
         check_namespace(scope, config.namespaces, source=config.name, setting="scrape.namespaces")
         return _ScrapeFeed(self, preset, scope)
+
+    def room(self, scope: Scope) -> SeriesRoom:
+        """For the series of one workload."""
+        return SeriesRoom(self._kept, namespace=scope.namespace, source=self.config.name)
 
     async def close(self) -> None:
         self.looks.close()
@@ -206,7 +219,9 @@ class _ScrapeFeed:
         self._scope = scope
         reserved = {preset.model_label: "the model"}
         self._required = source.config.discovery.required_labels(scope, reserved).items()
-        self._reader = ObservationReader(preset, model=scope.model, limits=source.config.limits)
+        self._reader = ObservationReader(
+            preset, model=scope.model, limits=source.config.limits, room=source.room(scope)
+        )
         self._slots = asyncio.Semaphore(source.config.concurrency)
         self._look = OneLook(source.looks, "pages", scope.namespace)
 

@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from scaler.limits import Limit, exceeded
 from scaler.sources.preset import Identity, Preset
+from scaler.sources.series_room import SeriesRoom
 
 LABEL_CHARACTERS_MAX: Final = 256
 """Of a label's name or value; a longer one is cut there. No name of Kubernetes and no `model` of a
@@ -120,6 +121,8 @@ class TimeSeries:
     """The engine's own labels."""
     upper_bound: float
     """Of a histogram's bucket, as a number: `1` and `1.0` are one bound. NaN for what is none."""
+    kept_bytes: int = 0
+    """Counted of the workload's room."""
     points: list[tuple[float, float]] = field(default_factory=list)
     """(Unix seconds, value), no two at one time."""
 
@@ -183,15 +186,26 @@ class TimeSeries:
 class SeriesStore:
     """All time series of one workload, bounded by age."""
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, preset: Preset, room: SeriesRoom | None = None) -> None:
+        """Begin without series.
+
+        Args:
+            preset: whose series are kept.
+            room: for them; None = of a store that one look makes and lets go.
+        """
         self._preset = preset
+        self._room = room
         self._by_key: dict[tuple[str, frozenset[tuple[str, str]]], TimeSeries] = {}
         self._origins: dict[tuple[tuple[str, str], ...], Origin] = {}
 
     def add(
         self, samples: Iterable[Sample | SampledSeries], *, latest_seconds: float
     ) -> Counter[str]:
-        """Take the preset's samples; returns the count of refused ones by reason."""
+        """Take the preset's samples; returns the count of refused ones by reason.
+
+        Raises:
+            SourceUnavailableError: there is no room for so many series.
+        """
         refused: Counter[str] = Counter()
         spelled, counters = self._preset.spelled, self._preset.counters
         for sampled in samples:
@@ -212,7 +226,9 @@ class SeriesStore:
         key = (sample.name, frozenset(sample.labels.items()))
         series = self._by_key.get(key)
         if series is None:
+            kept_bytes = 0 if self._room is None else self._room.take(sample.labels)
             series = self._by_key[key] = self._begun(sample)
+            series.kept_bytes = kept_bytes
         return series
 
     def _begun(self, sample: Sample | SampledSeries) -> TimeSeries:
@@ -243,6 +259,9 @@ class SeriesStore:
             series.since(start_seconds)
         if all(series.points for series in self._by_key.values()):
             return
+        if self._room is not None:
+            ended = (series.kept_bytes for series in self._by_key.values() if not series.points)
+            self._room.give_back(sum(ended))
         self._by_key = {key: series for key, series in self._by_key.items() if series.points}
         self._origins = {series.origin.labels: series.origin for series in self._by_key.values()}
 

@@ -528,6 +528,24 @@ def test_pages_share_the_memory_of_all_answers_and_give_it_back(
     assert held.take("another", HELD_BYTES_MAX)
 
 
+async def test_the_feeds_of_a_namespace_share_the_memory_for_series(pods: list[Pod]) -> None:
+    config = ScrapeConfig(
+        name="pods", discovery=StaticTargets(*map(url, pods)), timeout_seconds=5.0
+    )
+    kept = HeldBytes(2**20)
+    source = ScrapeSource(config, kept=kept)
+    try:
+        pods[0].extra = series(400)
+        first = source.feed(preset=VLLM, scope=SCOPE)
+        await first.observe(now_seconds=100)
+        with pytest.raises(SourceUnavailableError, match=r"limits\.seriesMebibytesMax"):
+            await source.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
+        del first
+        await source.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
+    finally:
+        await source.close()
+
+
 def test_lines_are_kept_as_they_came() -> None:
     """As text, one sign of four bytes makes all others of its line as large."""
     lines = PageLines(VLLM.spelled, bytes_max=2**20, lines_max=10)
