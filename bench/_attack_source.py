@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import itertools
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,6 +23,7 @@ PAGE_FAULTS: Final = (
     "page-bomb",
     "page-lines",
     "page-series",
+    "page-new-series",
     "page-absurd",
 )
 """Paths at which a pod's metrics page has this fault."""
@@ -68,6 +70,16 @@ def _sends(body: bytes, headers: Mapping[str, str]) -> _Handler:
     return answer
 
 
+def _sends_new_series() -> _Handler:
+    """Series in each answer that no answer before had."""
+    numbers = itertools.count()
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=_page_of_series(next(numbers)))
+
+    return answer
+
+
 def _serve(_: None, ports: "SimpleQueue[int]") -> None:
     os.nice(19)  # scaffolding: on a small machine it must not take the answers' time
     bomb = gzip.compress(b'{"data":{"result":[' + b" " * _UNPACKED_BYTES + b"]}}", 1)
@@ -76,13 +88,14 @@ def _serve(_: None, ports: "SimpleQueue[int]") -> None:
     packed = {"Content-Encoding": "gzip"}
     answers = (_hang, _drip, _sends(bomb, packed), _sends(many, {}), _send_absurd)
     page_bomb = gzip.compress(b"\n" * _UNPACKED_BYTES, 1)
-    lines = gzip.compress(b"vllm:num\n" * (_PAGE_BYTES // 9), 1)
+    lines = b"vllm:num\n" * (_PAGE_BYTES // 9)
     pages = (
         _hang,
         _drip,
         _sends(page_bomb, packed),
-        _sends(lines, packed),
-        _sends(_page_of_series(), packed),
+        _sends(lines, {}),
+        _sends(_page_of_series(0), {}),
+        _sends_new_series(),
         _sends(_absurd_page(), {}),
     )
 
@@ -117,10 +130,10 @@ def _absurd(now: float) -> bytes:
     return json.dumps({"status": "success", "data": {"result": result}}).encode()
 
 
-def _page_of_series() -> bytes:
-    """As many series of the engine as a page may have, packed."""
-    line = 'vllm:num_requests_running{{model_name="m-{}"}} 1\n'
-    return gzip.compress("".join(line.format(n) for n in range(_PAGE_SERIES)).encode(), 1)
+def _page_of_series(number: int) -> bytes:
+    """As many series of the engine as a page may have, in no more bytes than an engine's."""
+    line = f'vllm:num_requests_running{{{{engine="{number}-{{}}"}}}} 1\n'
+    return "".join(map(line.format, range(_PAGE_SERIES))).encode()
 
 
 def _absurd_page() -> bytes:
