@@ -8,9 +8,9 @@ from scaler.errors import SourceUnavailableError
 from scaler.limits import Limit, exceeded
 from scaler.sources.held_bytes import HeldBytes
 
-SERIES_MEBIBYTES_MAX: Final = 192
-"""Of all workloads by default: the pages of some 700 pods of vLLM."""
-_SERIES_BYTES: Final = 1600
+SERIES_MEBIBYTES_MAX: Final = 64
+"""Of all workloads by default: the pages of some 300 pods of vLLM."""
+_SERIES_BYTES: Final = 1200
 """Of one series with its samples of two minutes, beside the texts of its labels (measured)."""
 
 
