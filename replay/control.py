@@ -32,7 +32,8 @@ class Control:
     ) -> None:
         """A controller that has been at rest with `replicas_at_start` until second 0.
 
-        Without that memory its first sync would meet an idle fleet and take it down at once.
+        Without that memory its first sync would meet an idle fleet and take it down at once, and
+        its first poll would take it to zero without a cooldown.
         """
         self.scaled = scaled
         self.why = ""
@@ -42,7 +43,7 @@ class Control:
             replicas_max=scaled.replicas_max,
             behavior=behavior,
         )
-        self._keda = keda.KedaState()
+        self._keda = keda.KedaState(last_active_seconds=0.0 if replicas_at_start else None)
         at_rest = hpa.Mark(at_seconds=0, replicas=replicas_at_start)
         self._hpa = hpa.HpaState(recommendations=(at_rest,))
 

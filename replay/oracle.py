@@ -116,7 +116,7 @@ def schedule(replay_input: ReplayInput, by_size: LatenessBySize, rho: float) -> 
         chosen[step] = np.where(more < fewer, more_at, fewer_at)
         ahead = np.minimum(more, fewer)
     replicas = np.empty(steps, np.int64)
-    size = replay_input.replicas_at_start - 1
+    size = max(0, replay_input.replicas_at_start - 1)
     for step in range(steps):
         size = int(chosen[step, size])
         replicas[step] = size + 1

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ class Trace:
     step_seconds: float
     requests_per_second: Floats
     prompt_tokens: Floats
-    """Per request, mean of the step; NaN in a step without requests."""
+    """Per request, mean of the step; NaN in a step without requests, or without tokens."""
     output_tokens: Floats
     bad_lines: tuple[tuple[int, str], ...] = ()
     """(line, what is wrong with it) of every row that was left out."""
@@ -84,12 +85,15 @@ class Trace:
         return list(zip(at[::2], at[1::2], strict=True))
 
     def last(self, days: float) -> "Trace":
-        """Its last days, from a whole day of it on where that is more than one."""
+        """Its last days; where that is more than one, from the nearest whole day of it on.
+
+        An export of N days often has one step more: both its ends are in it.
+        """
         steps = len(self.requests_per_second)
         first = max(0, steps - max(2, round(days * DAY_SECONDS / self.step_seconds)))
         a_day = max(1, round(DAY_SECONDS / self.step_seconds))
         if days > 1:
-            first = -(-first // a_day) * a_day
+            first = ceil(first / a_day - 0.5) * a_day
         cut = {
             name: getattr(self, name)[first:]
             for name in ("requests_per_second", "prompt_tokens", "output_tokens")
@@ -103,11 +107,22 @@ class Trace:
 
     def complaint(self) -> str | None:
         """What was left out, for a person; None where all was used."""
+        found = [one for one in (self._left_out(), self._without_tokens()) if one]
+        return f"{self.name}: {'; '.join(found)}" if found else None
+
+    def _without_tokens(self) -> str | None:
+        lengths = self.prompt_tokens + self.output_tokens
+        steps = int(((self.requests_per_second > 0) & np.isnan(lengths)).sum())
+        if not steps:
+            return None
+        return f"{steps} steps have requests and no tokens: they count as long as those beside them"
+
+    def _left_out(self) -> str | None:
         if not self.bad_lines:
             return None
         shown = "; ".join(f"line {line}: {why}" for line, why in self.bad_lines[:_LINES_SHOWN])
         more = "" if len(self.bad_lines) <= _LINES_SHOWN else ", ..."
-        return f"{self.name}: {len(self.bad_lines)} rows left out ({shown}{more})"
+        return f"{len(self.bad_lines)} rows left out ({shown}{more})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +279,15 @@ def of_rates(path: Path, at_seconds: Floats, rates: Floats, lengths: Lengths | N
     return _trace(path, step, sums, (), float(at_seconds[0]))
 
 
+def tokens_each(tokens: Floats, requests: Floats) -> Floats:
+    """Tokens of a request, in each step; NaN where there are no requests or no tokens.
+
+    A gateway counts requests also while the engines behind it are away: no request has no length.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where((requests > 0) & (tokens > 0), tokens / requests, np.nan)
+
+
 def _fill_tokens(sums: Floats, lengths: Lengths | None) -> None:
     if lengths is not None:
         sums[:, 1] = sums[:, 0] * lengths.prompt_tokens
@@ -353,14 +377,12 @@ def _trace(
     for place, what in enumerate(("requests", "prompt tokens", "generated tokens")):
         if not np.nansum(sums[:, place]) > 0:
             raise TraceError(f"{path}: no {what} in the whole file: there is nothing to replay")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        prompt, output = (np.where(sums[:, 0] > 0, sums[:, c] / sums[:, 0], np.nan) for c in (1, 2))
     return Trace(
         name=path.stem,
         step_seconds=step,
         requests_per_second=sums[:, 0] / step,
-        prompt_tokens=prompt,
-        output_tokens=output,
+        prompt_tokens=tokens_each(sums[:, 1], sums[:, 0]),
+        output_tokens=tokens_each(sums[:, 2], sums[:, 0]),
         bad_lines=tuple(bad),
         begin_seconds=begin if begin >= _UNIX_FROM else None,
     )

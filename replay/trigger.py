@@ -49,7 +49,7 @@ def metadata_of(
     """Trigger metadata, as text.
 
     Args:
-        replicas: the least and the most.
+        replicas: the least and the most of the workload.
     """
     # A mean-field figure without waiting; what is served in time is less.
     rate = USED_RATIO * capacity_requests_per_second(
@@ -63,7 +63,7 @@ def metadata_of(
         "leadTime": f"{max(lead_seconds, 1.0):.0f}s",  # the least that a trigger may say
         "ttft": f"{objective.ttft_seconds:g}s",
         "itl": f"{objective.itl_seconds * 1000:.0f}ms",
-        "minReplicas": str(replicas[0]),
+        "minReplicas": str(max(1, replicas[0])),  # an engine's metrics end with its last pod
         "maxReplicas": str(replicas[1]),
         "replicaPromptTokensPerSecond": f"{rate * mix.prompt_tokens:.0f}",
         "replicaGeneratedTokensPerSecond": f"{rate * mix.output_tokens:.0f}",

@@ -12,7 +12,9 @@ from enum import StrEnum
 from importlib import metadata
 from statistics import fmean
 
-from foresail.backtest.backtesting import Past
+import numpy as np
+
+from foresail.backtest.backtesting import STEP_SECONDS, Past
 from foresail.replaying.report import FORESAIL, Report, percent
 from replay.contest import ORACLE, Entry, Scenario, contest
 from replay.frontier import cheapest_known
@@ -72,6 +74,8 @@ class Answer:
     replica: LearnedReplica | None
     """None where it could not be learned."""
     starts_seconds: tuple[float, ...]
+    starting_seconds: float
+    """Of all pods of this past that started in it, together."""
     rule: str
     gpu: str
     metadata: Mapping[str, str]
@@ -90,10 +94,16 @@ class Answer:
         return None if self.gpu_usd_hour is None else gpu_hours * self.gpu_usd_hour
 
     def recorded_hours(self) -> float:
-        """GPU-hours a week of the whole past: of pods that reported, and of known starts."""
-        gpus = self.replay_input.platform.fleet.gpus_per_replica
-        hours = self.past.replica_hours() + sum(self.starts_seconds) / 3600
-        return hours * gpus * WEEK_HOURS * 3600 / self.past.trace.seconds
+        """GPU-hours a week, of pods that reported in the judged minutes and of known starts.
+
+        A minute of which nothing is known counts as the mean of the others.
+        """
+        judged = self.replay_input.seconds - self.replay_input.run_in_seconds
+        minutes = self.past.load.replicas[-round(judged / STEP_SECONDS) :]
+        known = minutes[np.isfinite(minutes)]
+        replicas = float(known.mean()) if len(known) else 0.0
+        replicas += self.starting_seconds / self.past.trace.seconds
+        return replicas * self.replay_input.platform.fleet.gpus_per_replica * WEEK_HOURS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -189,7 +199,7 @@ def report_of(answer: Answer) -> Report:
 
 def better(yours: Row, ours: Row, asked: float) -> Better:
     """Which of the two to take, where every seed says the same."""
-    cost = [a / b - 1 for a, b in zip(ours.gpu_hours, yours.gpu_hours, strict=True)]
+    cost = _dearer(ours, yours)
     more = [a - b for a, b in zip(ours.in_time, yours.in_time, strict=True)]
     we_keep, they_keep = (min(row.in_time) >= asked for row in (ours, yours))
     if we_keep and they_keep:
@@ -200,6 +210,14 @@ def better(yours: Row, ours: Row, asked: float) -> Better:
     if {in_time, cheaper} == {Better.FORESAIL, Better.YOURS}:
         return Better.UNCLEAR  # more of one for less of the other: a matter of taste
     return cheaper if in_time is Better.UNCLEAR else in_time
+
+
+def _dearer(ours: Row, yours: Row) -> list[float]:
+    """What ours costs beyond yours, as a share of it; a seed each."""
+    return [
+        a / b - 1 if b else float("inf") if a else 0.0
+        for a, b in zip(ours.gpu_hours, yours.gpu_hours, strict=True)
+    ]
 
 
 def _by_sign(gains: Sequence[float], clear: float) -> Better:
@@ -217,7 +235,8 @@ def verdict(answer: Answer) -> tuple[Better, str]:
     cost = f"{abs(hours):,.0f} GPU-hours a week {'more' if hours > 0 else 'less'}"
     usd = answer.usd(abs(hours))
     if usd is not None:
-        cost += f" (${usd:,.0f}, {abs(hours) / yours.mean_hours:.0%})"
+        share = f", {abs(hours) / yours.mean_hours:.0%}" if yours.mean_hours else ""
+        cost += f" (${usd:,.0f}{share})"
     points = 100 * (ours.mean_in_time - yours.mean_in_time)
     late = f"{points:+z.2f} points of requests in time"
     keeps = who_keeps(yours, ours, answer.asked)
@@ -237,7 +256,7 @@ def verdict(answer: Answer) -> tuple[Better, str]:
 
 def why_unclear(yours: Row, ours: Row) -> str:
     """The reason in a sentence."""
-    cost = [a / b - 1 for a, b in zip(ours.gpu_hours, yours.gpu_hours, strict=True)]
+    cost = _dearer(ours, yours)
     if min(cost) < -_CLEAR_COST and max(cost) > _CLEAR_COST:
         return (
             f"The seeds disagree: from {min(cost):+.0%} to {max(cost):+.0%} GPU-hours, so more days"

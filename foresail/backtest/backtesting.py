@@ -13,7 +13,7 @@ from foresail.figures import last
 from foresail.serve.wiring import Sources
 from foresail.settings.file import Settings
 from replay.past_capacity import PastLoad
-from replay.traces import Trace
+from replay.traces import Trace, tokens_each
 from replay.traffic import DAY_SECONDS, Floats
 from scaler.errors import ForesailError
 from scaler.scope import Scope
@@ -118,17 +118,15 @@ def _past(seen: list[Observation], *, what: str, days: float) -> Past:
     columns = columns[first:]
     begin = seen[0].at_seconds + first * STEP_SECONDS
     for signal, column in zip(_SIGNALS[:3], columns.T, strict=False):
-        if not np.isfinite(column).any():
+        if not np.nansum(column) > 0:
             raise ForesailError(f"{what}: no {signal.replace('_', ' ')} in {last(days)}")
     requests, prompt, output, replicas, between, running, waiting, kv_use = columns.T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        lengths = [np.where(requests > 0, tokens / requests, nan) for tokens in (prompt, output)]
     trace = Trace(
         name=what,
         step_seconds=STEP_SECONDS,
         requests_per_second=requests,
-        prompt_tokens=lengths[0],
-        output_tokens=lengths[1],
+        prompt_tokens=tokens_each(prompt, requests),
+        output_tokens=tokens_each(output, requests),
         begin_seconds=begin,
     )
     load = PastLoad(

@@ -29,11 +29,12 @@ from replay import trigger
 from replay.contest import Scenario
 from replay.limits import limits_of, replicas_max_for
 from replay.past_capacity import LearnedReplica, UnknownCapacityError, learned_replica
+from replay.policies.installed import InstalledTrigger
 from replay.policies.own_rule import OwnRule
 from replay.policies.present_rule import PresentRule, present_rule_of
 from replay.policies.recorded import RecordedFleet
-from replay.profile import RequestMix, concurrency
-from replay.replay_input import Platform
+from replay.profile import concurrency
+from replay.replay_input import Platform, ReplayInput
 from replay.start_up import FIVE_MINUTES, Stage, StartUp
 from scaler.errors import ForesailError, SourceMisconfiguredError
 from scaler.scope import Scope
@@ -45,6 +46,8 @@ from scaler.spelling import nearest
 _SLOW_LEVEL: Final = 0.9
 """The share of starts that a lead time covers (docs/metadata.md)."""
 _DAY_SECONDS: Final = 86400.0
+_PLANNED_REPLICA: Final = frozenset({"engine", "serves"})
+"""Keys of a plan that say what a replica serves, and on how many GPUs."""
 _LOGIN_REFUSED: Final = ("HTTP 401", "HTTP 403")
 
 
@@ -214,9 +217,12 @@ def _run(
         assumed.append("one GPU a replica: no kube_pod_container_resource_requests of its pods")
     replica = _replica(question, past, gpus, assumed)
     start_up = _start_up(question, pods, assumed)
-    platform = _platform(question, past, rule, replica, start_up, assumed)
-    scenario = Scenario(trace=past.trace, platform=platform, replicas_mean=None, rules=(rule,))
+    platform = _serving(question, pods, replica, start_up, assumed)
+    platform = _within_bounds(question, past, rule, platform, assumed)
+    scenario = Scenario(trace=past.trace, platform=platform, replicas_mean=None)
     drawn = scenario.draw(question.seed)
+    metadata = _metadata(question, drawn, replica, _lead_seconds(pods, start_up), rule)
+    scenario = replace(scenario, rules=(rule, InstalledTrigger.of(metadata)))
     if isinstance(rule, PresentRule):
         assumed += rule.remarks
     for key, what in (("ttft", f"{plan.ttft:g} s"), ("itl", f"{plan.itl * 1000:g} ms")):
@@ -234,7 +240,6 @@ def _run(
     )
     gpu = pods.gpu
     usd = plan.gpu_usd_hour or _price(question, pods, assumed)
-    lead = _lead_seconds(pods, start_up)
     return Answer(
         replay_input=drawn,
         asked=plan.attainment,
@@ -246,11 +251,10 @@ def _run(
         past=past,
         replica=replica,
         starts_seconds=pods.starts_seconds,
+        starting_seconds=pods.starting_seconds,
         rule=scenario.kind(rule.name).source,
         gpu=f"{platform.fleet.gpus_per_replica} x {gpu.name if gpu else '? GPU'}",
-        metadata=_metadata(
-            question, replica.mix if replica else drawn.mix, platform, lead, replica
-        ),
+        metadata=metadata,
         assumed=tuple(dict.fromkeys(assumed)),
         results=runs.results,
         first_seed=question.seed,
@@ -262,7 +266,7 @@ def _run(
 def _replica(
     question: Question, past: Past, gpus: int, assumed: list[str]
 ) -> LearnedReplica | None:
-    if {"engine", "serves"} & question.plan_keys:
+    if _PLANNED_REPLICA & question.plan_keys:
         return None
     try:
         return learned_replica(
@@ -278,6 +282,10 @@ def _start_up(question: Question, pods: ServedPods, assumed: list[str]) -> Start
     if "start_up" in question.plan_keys:
         return question.plan.platform().fleet.start_up
     starts = pods.starts_seconds
+    if pods.odd_starts:
+        assumed.append(
+            f"{pods.odd_starts} pods were ready again after a time without: no start-ups of theirs"
+        )
     if not starts:
         assumed.append(
             "a start-up takes five minutes: no kube_pod_created and kube_pod_status_ready_time of"
@@ -290,26 +298,47 @@ def _start_up(question: Question, pods: ServedPods, assumed: list[str]) -> Start
     )
 
 
-def _platform(
+def _serving(
     question: Question,
-    past: Past,
-    rule: OwnRule,
+    pods: ServedPods,
     replica: LearnedReplica | None,
     start_up: StartUp,
     assumed: list[str],
 ) -> Platform:
-    """What serves: as learned, within the bounds of today's rule."""
+    """What serves: as learned, else as planned."""
     planned = question.plan.platform()
     profile = replica.profile if replica else planned.profile
-    fleet = replace(planned.fleet, start_up=start_up, gpus_per_replica=profile.gpus)
-    platform = replace(planned, profile=profile, fleet=fleet)
+    gpus = profile.gpus
+    if replica is None and pods.gpus is not None and not _PLANNED_REPLICA & question.plan_keys:
+        gpus = pods.gpus
+        if gpus != profile.gpus:
+            assumed.append(
+                f"a replica of {gpus} GPUs, as its pods ask for, serves what {profile.name} does on"
+                f" {profile.gpus}: say --engine or --serves"
+            )
+    fleet = replace(planned.fleet, start_up=start_up, gpus_per_replica=gpus)
     if replica is not None and not replica.slots_seen:
         assumed.append(f"a replica has {profile.sequences_max} batch slots, vLLM's default")
+    return replace(planned, profile=profile, fleet=fleet)
+
+
+def _within_bounds(
+    question: Question, past: Past, rule: OwnRule, platform: Platform, assumed: list[str]
+) -> Platform:
+    """As many replicas as today's rule may have; idle it may have fewer than at least."""
     if isinstance(rule, PresentRule):
         least, most = rule.scaled.replicas_min, rule.scaled.replicas_max
-        if least == 0:
+        idle = rule.scaled.replicas_idle
+        rests_at = least if idle is None else idle
+        if rests_at == 0 and rule.schedules:
             assumed.append("Foresail keeps one replica: vLLM's metrics end with the last")
-        return _bounded(platform, max(1, least), most)
+        elif rests_at == 0:
+            rests_at = 1
+            assumed.append(
+                "yours keeps one replica, as Foresail does: no trigger of it that can be replayed"
+                " sees requests while no replica is there"
+            )
+        return _bounded(platform, rests_at, most)
     if "replicas" in question.plan_keys:
         return platform
     scenario = Scenario(trace=past.trace, platform=platform, replicas_mean=None)
@@ -349,17 +378,22 @@ def _lead_seconds(pods: ServedPods, start_up: StartUp) -> float:
 
 def _metadata(
     question: Question,
-    mix: RequestMix,
-    platform: Platform,
-    lead_seconds: float,
+    drawn: ReplayInput,
     replica: LearnedReplica | None,
+    lead_seconds: float,
+    rule: OwnRule,
 ) -> Mapping[str, str]:
+    """The trigger to install: what is replayed, and what is shown to be pasted."""
+    platform = drawn.platform
+    least = platform.replicas_min
+    if isinstance(rule, PresentRule):
+        least = rule.scaled.replicas_min  # which an idleReplicaCount lies below
     metadata = trigger.metadata_of(
         platform.profile,
-        mix,
+        replica.mix if replica else drawn.mix,
         platform.objective,
         lead_seconds=lead_seconds,
-        replicas=(platform.replicas_min, platform.replicas_max),
+        replicas=(least, platform.replicas_max),
     )
     kept = {key: value for key, value in metadata.items() if key != "scalerAddress"}
     if replica is not None and not replica.slots_seen:

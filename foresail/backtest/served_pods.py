@@ -8,7 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import chain, takewhile
+from statistics import median
 from typing import Final
 
 from fleet.catalogue import Generation, shipped
@@ -32,6 +33,10 @@ _GPU_RESOURCE: Final = re.compile(r"(nvidia|amd)_com_gpu|gpu_intel_com_.*")
 _PREFIX_MIN: Final = 3
 """Characters that pods' names must share, to be asked for by them."""
 _NAMES_MAX: Final = 200
+_OLD_PODS_START_SECONDS_MAX: Final = 3600.0
+"""Of a pod that was created before the past: what is longer may be a readiness that came back."""
+_ODD_TIMES: Final = 10.0
+"""Of the median; with a cold node, image and weights a start takes three or four times as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,10 @@ class ServedPods:
     names: tuple[str, ...] = ()
     starts_seconds: tuple[float, ...] = ()
     """From creation to ready, of each pod that shows both."""
+    starting_seconds: float = 0.0
+    """Of those that were created in this past, together."""
+    odd_starts: int = 0
+    """Pods that were not ready for a while later on: of theirs only the last time is kept."""
     gpus: int | None = None
     """Of one pod."""
     gpu: Generation | None = None
@@ -58,7 +67,8 @@ def served_pods(
         SourceError: the source does not answer.
     """
     rule = next(iter(preset.signals.values()))
-    names = spellings(rule.series[0].exposed_name)
+    exposed = dict.fromkeys(series.exposed_name for series in rule.series)  # older engines' too
+    names = tuple(chain.from_iterable(map(spellings, exposed)))
     equal = matchers(preset, scope, namespace_label=source.namespace_label, labels=source.labels)
     engines = (Selection(names=names, equal=equal),)
     seen = source.last_of(engines, begin_seconds=begin, end_seconds=now)
@@ -77,10 +87,13 @@ def served_pods(
         for one in source.last_of(_of_pods(pods), begin_seconds=begin, end_seconds=now)
         if _label(one, _POD) in pods and _label(one, _NAMESPACE) in {None, namespace}
     ]
+    starts, odd = _starts(about, begin)
     return ServedPods(
         namespace=namespace,
         names=tuple(pods),
-        starts_seconds=_starts(about),
+        starts_seconds=tuple(took for took, _ in starts),
+        starting_seconds=sum(took for took, created in starts if created >= begin),
+        odd_starts=odd,
         gpus=_gpus(about),
         gpu=_gpu(about),
     )
@@ -105,13 +118,22 @@ def _label(sample: Sample, names: Sequence[str]) -> str | None:
     return next((found for name in names if (found := sample.labels.get(name))), None)
 
 
-def _starts(about: Sequence[Sample]) -> tuple[float, ...]:
+def _starts(about: Sequence[Sample], begin: float) -> tuple[list[tuple[float, float]], int]:
+    """(Seconds, creation) of each start, and how many pods have no start that can be told.
+
+    kube-state-metrics has the last time at which a pod became ready. Of a pod that was not ready
+    for a while before it was looked at, that is no start-up: hours, or weeks.
+    """
     created, ready = _first(about, _CREATED), _first(about, _READY)
-    return tuple(
-        ready[pod] - created[pod]
+    found = [
+        (ready[pod] - created[pod], created[pod])
         for pod in sorted(created.keys() & ready.keys())
         if ready[pod] > created[pod] > 0
-    )
+    ]
+    usual = [took for took, at in found if at >= begin or took <= _OLD_PODS_START_SECONDS_MAX]
+    most = _ODD_TIMES * median(usual) if usual else 0.0
+    kept = [one for one in found if one[0] <= most]
+    return kept, len(found) - len(kept)
 
 
 def _first(about: Sequence[Sample], name: str) -> Mapping[str, float]:

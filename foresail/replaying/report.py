@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from foresail.replaying.nodes import NodeReport
 from replay.frontier import Point, cheapest_known
 from replay.limits import Limit
+from replay.peers import static
 from replay.policies.catalogue import KINDS
 from replay.policies.port import PolicyKind
 from replay.replay_input import ReplayInput
@@ -92,7 +93,7 @@ class Report:
         """
         peers = [result for name, result in self.usual.items() if name != FORESAIL]
         dearest = 2 * self.usual[FORESAIL].gpu_hours
-        alike = [r for r in peers if r.gpu_hours <= dearest and not r.policy.startswith("static")]
+        alike = [r for r in peers if r.gpu_hours <= dearest and r.policy not in static.NAMES]
         return max(
             alike or peers, key=lambda r: (round(r.attainment, 2), -r.gpu_hours), default=None
         )

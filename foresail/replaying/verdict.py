@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from foresail.replaying.report import FORESAIL, Report, percent
 from replay.frontier import Point, at_attainment
+from replay.peers import static
 from replay.simulate import Result
 
 
@@ -90,7 +91,7 @@ def _shown(result: Result) -> float:
 
 def _knows_all(result: Result) -> bool:
     """Sized by somebody who had seen the whole trace."""
-    return result.policy.startswith("static")
+    return result.policy in static.NAMES
 
 
 def _told(result: Result) -> str:

@@ -50,3 +50,5 @@ KINDS = (
         make=_mean,
     ),
 )
+NAMES = frozenset(kind.name for kind in KINDS)
+"""Of the rules that somebody sized who had seen the whole trace."""

@@ -71,6 +71,8 @@ class PresentRule:
     metrics: tuple[Metric, ...]
     schedules: tuple[Schedule, ...] = ()
     scaled: ScaledObject
+    has_cooldown: bool
+    """KEDA's; a HorizontalPodAutoscaler of its own has none."""
     behavior: hpa.Behavior | None
     remarks: tuple[str, ...] = ()
     """What of it is not replayed."""
@@ -87,10 +89,10 @@ class PresentRule:
         parts = [f"{one.query} over {one.target:g}" for one in self.metrics]
         parts += [f"{one.replicas:g} from {one.start!r} to {one.end!r}" for one in self.schedules]
         scaled = self.scaled
+        cooldown = f"cooldown {scaled.cooldown_period_seconds} s, " if self.has_cooldown else ""
         return (
             f"{self.title}: {'; '.join(parts)}; {scaled.replicas_min} to {scaled.replicas_max}"
-            f" replicas, cooldown {scaled.cooldown_period_seconds} s, "
-            f"{'its own' if self.behavior else 'the default'} HPA behavior"
+            f" replicas, {cooldown}{'its own' if self.behavior else 'the default'} HPA behavior"
         )
 
 
@@ -98,12 +100,18 @@ class _Present:
     """One run of it, behind KEDA's polling and the HPA's arithmetic."""
 
     def __init__(self, rule: PresentRule, replay_input: ReplayInput) -> None:
+        if rule.schedules and replay_input.begin_seconds is None:
+            raise ForesailError(
+                f"{rule.title}: its cron trigger goes by the clock, and the traffic"
+                f" {replay_input.name!r} has none: its times count from 0. Give its rows Unix"
+                " times, or take the trigger out of the copy that is replayed"
+            )
         self.period_seconds = gcd(
             hpa.SYNC_PERIOD_SECONDS, max(1, rule.scaled.polling_interval_seconds)
         )
         self._metrics = [(metric, metric.made()) for metric in rule.metrics]
         self._schedules = rule.schedules
-        self._begin_seconds = replay_input.begin_seconds
+        self._begin_seconds = replay_input.begin_seconds or 0.0
         self._control = Control(
             rule.scaled, rule.behavior, replicas_at_start=replay_input.replicas_at_start
         )
@@ -127,7 +135,6 @@ class _Present:
             is_active = is_active or value > metric.activation
             asked.append((value if metric.per_pod else value * seen.ready) / metric.target)
         for schedule in self._schedules:
-            assert self._begin_seconds is not None
             is_on = schedule.is_on(self._begin_seconds + seen.at_seconds)
             is_active = is_active or is_on
             asked.append(schedule.replicas if is_on else 1.0)
@@ -164,6 +171,7 @@ def present_rule_of(scaler: Object) -> PresentRule:
         metrics=tuple(metrics),
         schedules=tuple(schedules),
         scaled=_scaled(scaler),
+        has_cooldown=scaler.type != HPA,
         behavior=_behavior(scaler),
         remarks=tuple(remarks),
     )

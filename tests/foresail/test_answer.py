@@ -169,6 +169,35 @@ def test_the_screen_has_the_answer_and_what_it_rests_on(
     assert f"<p class=verdict>{verdict[0]}" in page.read_text()
 
 
+CRON = """  - type: cron
+    metadata: {timezone: UTC, start: "0 0 1 1 *", end: "1 0 1 1 *", desiredReplicas: "2"}
+"""
+"""A minute of the year."""
+
+
+@pytest.mark.parametrize(
+    ("trigger", "said"),
+    [
+        pytest.param("", "yours keeps one replica, as Foresail does", id="nothing-wakes-it"),
+        pytest.param(CRON, "Foresail keeps one replica: vLLM's", id="a-schedule-does"),
+    ],
+)
+def test_a_rule_that_may_rest_at_zero_does_where_something_wakes_it(
+    server: PrometheusServer, tmp_path: Path, trigger: str, said: str
+) -> None:
+    least = re.compile(r"minReplicaCount: \d+")
+    assert least.search(RULE.read_text())
+    resting = tmp_path / "resting.yaml"
+    resting.write_text(least.sub("minReplicaCount: 0", RULE.read_text()) + trigger)
+    done = backtest(server, "--rule", resting, "--seeds", 1, "-o", "json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["metadata"]["minReplicas"] == "1"
+    assert any(one.startswith(said) for one in found["assumed"])
+    (yours,) = found["perWeek"]["yours"]["gpuHours"]
+    assert yours > WEEK_HOURS * PROFILE.gpus  # there are requests all the time
+
+
 def test_without_a_rule_the_recorded_fleet_stands_for_it(
     server: PrometheusServer, service: KnownService
 ) -> None:

@@ -134,6 +134,17 @@ def test_a_manifest_of_the_tutorial_is_the_shipped_rule_of_it(trace: Path, tmp_p
         assert found["yours"][field] == found["keda-waiting"][field]
 
 
+def test_a_cron_trigger_wants_traffic_with_a_clock(trace: Path, tmp_path: Path) -> None:
+    cron = """  - type: cron
+    metadata: {timezone: UTC, start: 0 8 * * *, end: 0 18 * * *, desiredReplicas: "3"}
+"""
+    manifest = written(tmp_path, SCALED_OBJECT + cron, "rule.yaml")
+    done = replayed(trace, "--rule", manifest, "--against", "static-mean")
+    assert done.exit_code == 1
+    assert "its cron trigger goes by the clock, and the traffic 'traffic' has none" in done.output
+    assert "Give its rows Unix times" in done.output
+
+
 def test_the_bounds_of_a_manifest_bind_its_rule_alone(trace: Path, tmp_path: Path) -> None:
     capped = SCALED_OBJECT.replace("maxReplicaCount: 64", "maxReplicaCount: 2")
     manifest = written(tmp_path, capped, "rule.yaml")

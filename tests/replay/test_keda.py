@@ -191,3 +191,11 @@ def test_who_asks_when() -> None:
         45: (Due.SYNC,),
     }
     assert control.due(15, replicas=0) == ()
+
+
+def test_a_fleet_that_ran_before_second_0_goes_to_zero_after_a_cooldown() -> None:
+    control = Control(ScaledObject(cooldown_period_seconds=300), replicas_at_start=2)
+    polled = {
+        now: control.apply(Due.POLL, IDLE, replicas=2, now_seconds=now) for now in (0, 270, 300)
+    }
+    assert polled == {0: 2, 270: 2, 300: 0}

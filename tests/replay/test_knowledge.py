@@ -7,6 +7,7 @@ import pytest
 
 from replay.contest import Scenario
 from replay.fleet import FleetSettings
+from replay.peers import static
 from replay.policies.catalogue import KINDS
 from replay.policies.shipped import Foresail
 from replay.replay_input import Platform, ReplayInput, draw_input, fixed_start_up
@@ -18,7 +19,7 @@ from tests.replay.small import as_shipped
 
 MINUTES, CHANGE_MINUTE = 120, 90
 PLATFORM = Platform(fleet=FleetSettings(start_up=fixed_start_up(180), rows=64), replicas_max=24)
-CAUSAL = sorted(name for name in KINDS if not name.startswith("static"))
+CAUSAL = sorted(name for name in KINDS if name not in static.NAMES)
 
 
 def drawn(prompt_tokens_later: float, *, platform: Platform = PLATFORM) -> ReplayInput:

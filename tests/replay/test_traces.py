@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from replay.replay_input import Platform, draw_input
 from replay.traces import Lengths, TraceError, read
 
 
@@ -42,6 +43,20 @@ def test_a_missing_and_an_empty_step_are_gaps_and_a_step_without_requests_is_zer
     assert trace.step_seconds == 60
     np.testing.assert_equal(trace.requests_per_second, [0.1, np.nan, 0.0, np.nan, 0.1, 0.1])
     assert np.isnan(trace.prompt_tokens[2])
+
+
+def test_requests_without_tokens_are_as_long_as_those_beside_them(tmp_path: Path) -> None:
+    """A gateway counts requests also while no engine is there."""
+    rows = "0,6,600,60\n60,6,0,0\n120,6,600,0\n180,6,600,60\n"
+    trace = read(written(tmp_path, f"t_s,requests,prompt_tokens,output_tokens\n{rows}"))
+
+    np.testing.assert_equal(trace.prompt_tokens, [100.0, np.nan, 100.0, 100.0])
+    np.testing.assert_equal(trace.output_tokens, [10.0, np.nan, np.nan, 10.0])
+    assert trace.complaint() == (
+        "trace: 2 steps have requests and no tokens: they count as long as those beside them"
+    )
+    drawn = draw_input(trace, Platform(), seed=1)
+    assert drawn.output_tokens.tolist() == pytest.approx([10.0] * len(drawn.output_tokens))
 
 
 @pytest.mark.parametrize("bad", ["60,-1,60,60", "0,6,60,60", "60,nan,1,1"])
@@ -87,7 +102,8 @@ def test_the_tokens_that_a_file_lacks_are_named_with_the_options(tmp_path: Path)
     ("days", "first"),
     [
         pytest.param(0.25, 90.0, id="hours-are-the-very-last"),
-        pytest.param(1.5, 72.0, id="more-than-a-day-begins-with-a-whole-one"),
+        pytest.param(1.4, 72.0, id="more-than-a-day-begins-with-the-nearest-whole-one"),
+        pytest.param(1.5, 48.0, id="of-two-as-near-the-one-that-leaves-more"),
         pytest.param(9.0, 0.0, id="all-where-there-is-less"),
     ],
 )
@@ -97,6 +113,13 @@ def test_the_last_days_of_a_trace(tmp_path: Path, days: float, first: float) -> 
     trace = read(written(tmp_path, f"t_s,requests,prompt_tokens,output_tokens\n{rows}"))
     assert trace.last(days).requests_per_second[0] == first
     assert trace.last(days).requests_per_second[-1] == 95.0
+
+
+def test_an_export_of_both_ends_has_all_of_its_days(tmp_path: Path) -> None:
+    rows = "".join(f"{3600 * hour},1,9,9\n" for hour in range(49))
+    trace = read(written(tmp_path, f"t_s,requests,prompt_tokens,output_tokens\n{rows}"))
+
+    assert trace.last(2.0).seconds == 49 * 3600
 
 
 @pytest.mark.parametrize(
