@@ -36,7 +36,6 @@ from scaler.sources.aws_access import SigV4
 from scaler.sources.catalogue import gateways, load, shipped
 from scaler.sources.gateway import FeedBehindGateway
 from scaler.sources.google_access import GoogleMetadata
-from scaler.sources.held_bytes import HeldBytes
 from scaler.sources.otlp import OtlpConfig, OtlpSource
 from scaler.sources.preset import Preset
 from scaler.sources.prometheus import PrometheusSource
@@ -48,6 +47,7 @@ from scaler.sources.refused_time import RefusedTime
 from scaler.sources.requesters import FeedOfRequesters
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.series_room import held_for_series
+from scaler.sources.source_shares import SourceShares
 from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
 from scaler.trigger import TriggerSpec
 
@@ -63,8 +63,7 @@ class Sources:
     cycle: CycleSettings
     threads: int
     """Of each Prometheus."""
-    refused_time: RefusedTime = field(default_factory=RefusedTime)
-    """Of all of Prometheus, and of pods' pages."""
+    shares: SourceShares = field(default_factory=SourceShares)
     _forecasters: SharedForecasters = field(default_factory=SharedForecasters)
     _by_address: dict[tuple[str | None, str], PrometheusSource] = field(default_factory=dict)
     """Of triggers' namespace and `serverAddress`, as long as a feed reads them."""
@@ -83,13 +82,11 @@ class Sources:
         pace = planning_settings(settings.cycle)
         # A look that has its slot must not wait for a thread: its time would run meanwhile.
         threads = pace.looks_at_once + pace.restores_at_once
-        refused_time = RefusedTime()
-        kept = held_for_series(settings.limits.series_mebibytes_max)
+        shares = SourceShares(series=held_for_series(settings.limits.series_mebibytes_max))
         by_name = {
-            source.name: _source(source, threads, presets, refused_time, kept)
-            for source in settings.sources
+            source.name: _source(source, threads, presets, shares) for source in settings.sources
         }
-        return cls(presets, by_name, settings.cycle, threads, refused_time)
+        return cls(presets, by_name, settings.cycle, threads, shares)
 
     def connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         """The binding of one trigger.
@@ -172,6 +169,7 @@ class Sources:
     async def close(self) -> None:
         for source in self.by_name.values():
             await source.close()
+        self.shares.close()
         self.keep(())
         await asyncio.gather(*self._closing)
 
@@ -219,7 +217,7 @@ class Sources:
             config = _prometheus(address, settings, self.threads)
             # All addresses of a namespace are one reader: each could be another of one tenant's.
             config = replace(config, owner=_addresses_of(namespace))
-            source = PrometheusSource(config, self.refused_time, threads)
+            source = PrometheusSource(config, self.shares.refused_time, threads)
         feed = source.feed(preset=preset, scope=scope)
         # Kept only now: the source of a refused trigger would never be closed.
         self._by_address[namespace, address] = source
@@ -236,17 +234,16 @@ def _source(
     settings: SourceSettings,
     threads: int,
     presets: Mapping[str, Preset],
-    refused_time: RefusedTime,
-    kept: HeldBytes,
+    shares: SourceShares,
 ) -> Source:
     if settings.prometheus is not None:
         config = _prometheus(settings.name, settings.prometheus, threads)
-        return PrometheusSource(config, refused_time)
+        return PrometheusSource(config, shares.refused_time)
     if settings.scrape is not None:
-        scrape = _scrape(settings.name, settings.scrape, refused_time)
-        return ScrapeSource(scrape, refused_time, kept)
+        scrape = _scrape(settings.name, settings.scrape, shares.refused_time)
+        return ScrapeSource(scrape, shares)
     if settings.otlp is not None:
-        return _otlp(settings.name, settings.otlp, presets, kept)
+        return _otlp(settings.name, settings.otlp, presets, shares)
     raise SourceMisconfiguredError(f"source {settings.name!r} has no kind, such as prometheus")
 
 
@@ -284,7 +281,7 @@ def _scrape(name: str, settings: ScrapeSettings, refused_time: RefusedTime) -> S
 
 
 def _otlp(
-    name: str, settings: OtlpSettings, presets: Mapping[str, Preset], kept: HeldBytes
+    name: str, settings: OtlpSettings, presets: Mapping[str, Preset], shares: SourceShares
 ) -> OtlpSource:
     require_opentelemetry(f"source {name!r}: otlp")
     # An extra: its libraries are there only where it is asked for.
@@ -296,7 +293,7 @@ def _otlp(
         limits=_limits(settings.reading),
     )
     decoder = Decoder({name for preset in presets.values() for name in preset.spelled})
-    return OtlpSource(config, decoder.decode, presets, wall_clock, kept)
+    return OtlpSource(config, decoder.decode, presets, wall_clock, shares)
 
 
 def _namespaces(allowed: Collection[str] | None) -> frozenset[str] | None:

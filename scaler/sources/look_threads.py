@@ -1,4 +1,4 @@
-"""Threads in which a source makes observations, because the event loop must turn meanwhile.
+"""Threads in which sources make observations, because the event loop must turn meanwhile.
 
 Their work is computing, and Python computes in one thread at a time. So a namespace has one of them
 at a time, and namespaces get them in turn: one with slow pages delays none of another.
@@ -10,6 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Final
 
 from scaler.errors import SourceUnavailableError
 from scaler.signals import Observation
@@ -29,19 +30,20 @@ class _Work:
             self.made.set_exception(error)
 
 
-class LookThreads:
-    """The threads of one source, which its feeds share."""
+THREADS: Final = 4
+"""In the process."""
 
-    def __init__(self, count: int, *, prefix: str, source: str) -> None:
+
+class LookThreads:
+    """The threads of a process's sources, which their feeds share."""
+
+    def __init__(self, count: int = THREADS) -> None:
         """Start them when they are needed.
 
         Args:
             count: how many at most.
-            prefix: of their names.
-            source: its name, for messages.
         """
-        self.source = source
-        self._threads = ThreadPoolExecutor(count, f"{prefix}-{source}")
+        self._threads = ThreadPoolExecutor(count, "looks")
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str | None, deque[_Work]] = OrderedDict()
         """Of each namespace, the one whose turn is next first."""
@@ -51,7 +53,7 @@ class LookThreads:
         """Begin work for a namespace in a thread, once it is its turn.
 
         Raises:
-            SourceUnavailableError: the source is closed.
+            SourceUnavailableError: they are closed.
         """
         work = _Work(make)
         with self._lock:
@@ -61,7 +63,7 @@ class LookThreads:
             try:
                 self._threads.submit(self._run)
             except RuntimeError as error:  # a forgotten feed may still have begun to read
-                raise SourceUnavailableError(f"source {self.source!r}: closed") from error
+                raise SourceUnavailableError("the sources are closed") from error
         return work.made
 
     def close(self) -> None:
@@ -101,15 +103,19 @@ class LookThreads:
 class OneLook:
     """The work of one feed, one at a time: its reader keeps state between two looks."""
 
-    def __init__(self, threads: LookThreads, what: str, namespace: str | None) -> None:
+    def __init__(
+        self, threads: LookThreads, what: str, *, namespace: str | None, source: str
+    ) -> None:
         """Begin idle.
 
         Args:
-            threads: of the source.
+            threads: of all sources.
             what: is read, for messages.
             namespace: that it is read for.
+            source: its name, for messages.
         """
         self._threads = threads
+        self._source = source
         self._what = what
         self._namespace = namespace
         self._newest: Future[Observation] | None = None
@@ -122,7 +128,7 @@ class OneLook:
         """
         if self._newest is not None and not self._newest.done():
             raise SourceUnavailableError(
-                f"source {self._threads.source!r}: its last {self._what} are still being read"
+                f"source {self._source!r}: its last {self._what} are still being read"
             )
 
     async def made(self, make: Callable[[], Observation]) -> Observation:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Final
 
 from scaler.clock import Clock
@@ -19,8 +19,7 @@ from scaler.errors import SourceUnavailableError
 from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
-from scaler.sources.held_bytes import HeldBytes
-from scaler.sources.look_threads import LookThreads, OneLook
+from scaler.sources.look_threads import OneLook
 from scaler.sources.otlp_point import Decoded, UndecodableError
 from scaler.sources.otlp_series import SERIES_LABEL, PushedSeries
 from scaler.sources.packing import unpacked
@@ -29,7 +28,8 @@ from scaler.sources.preset import Preset
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import check_namespace, narrowing
 from scaler.sources.series import Sample
-from scaler.sources.series_room import SeriesRoom, held_for_series
+from scaler.sources.series_room import SeriesRoom
+from scaler.sources.source_shares import SourceShares
 
 BODY_BYTES_MAX: Final = 4 * 2**20
 """Of one request, packed and unpacked; what a collector sends and takes at most by default."""
@@ -67,8 +67,6 @@ class OtlpConfig:
     limits: Limits = field(default_factory=Limits)
     waiting_max: int = WAITING_MAX
     waiting_bytes_max: int = WAITING_BYTES_MAX
-    threads: int = 4
-    """That make samples for looks."""
 
 
 class OtlpSource:
@@ -80,7 +78,7 @@ class OtlpSource:
         decode: Decode,
         presets: Mapping[str, Preset],
         clock: Clock,
-        kept: HeldBytes | None = None,
+        shares: SourceShares | None = None,
     ) -> None:
         """Begin without series.
 
@@ -88,18 +86,17 @@ class OtlpSource:
             decode: a body to its points.
             presets: whose series are kept.
             clock: Unix time.
-            kept: of the series of all workloads, shared by the sources of a process; None = its
-                own.
+            shares: of all sources of the process; None = its own.
         """
         self.config = config
         self.series = PushedSeries(
             frozenset(preset.model_label for preset in presets.values()),
             keep_seconds=config.limits.keep_seconds,
         )
-        self._kept = kept or held_for_series()
+        self.shares = SourceShares() if shares is None else shares
+        self._has_own_shares = shares is None
         self._decode = decode
         self._clock = clock
-        self.looks = LookThreads(config.threads, prefix="otlp", source=config.name)
         self._bodies: queue.Queue[_Waiting | None] = queue.Queue()
         self._waiting = self._waiting_bytes = 0
         self._closed = threading.Event()
@@ -140,14 +137,11 @@ class OtlpSource:
         check_namespace(scope, config.namespaces, source=config.name, setting="otlp.namespaces")
         return _OtlpFeed(self, preset, scope)
 
-    def room(self, scope: Scope) -> SeriesRoom:
-        """For the series of one workload."""
-        return SeriesRoom(self._kept, namespace=scope.namespace, source=self.config.name)
-
     async def close(self) -> None:
         self._closed.set()
         self._bodies.put_nowait(None)
-        self.looks.close()
+        if self._has_own_shares:
+            self.shares.close()
 
     def _run(self) -> None:
         while (item := self._bodies.get()) is not None:
@@ -196,9 +190,17 @@ class _OtlpFeed:
         self._model = scope.model
         self._required = narrowing(scope, {preset.model_label: "the model"}).items()
         self._reader = ObservationReader(
-            preset, model=scope.model, limits=source.config.limits, room=source.room(scope)
+            preset,
+            model=scope.model,
+            limits=source.config.limits,
+            room=SeriesRoom(
+                source.shares.series, namespace=scope.namespace, source=source.config.name
+            ),
         )
-        self._look = OneLook(source.looks, "samples", scope.namespace)
+        self._namespace = scope.namespace
+        self._look = OneLook(
+            source.shares.threads, "samples", namespace=scope.namespace, source=source.config.name
+        )
 
     async def observe(self, *, now_seconds: float) -> Observation:
         name = self._source.config.name
@@ -206,8 +208,19 @@ class _OtlpFeed:
             raise SourceUnavailableError(
                 f"source {name!r}: nothing was received since Foresail started"
             )
+        loop, spent = asyncio.get_running_loop(), self._source.shares.page_time
+        spent.check(self._namespace, source=f"source {name!r}", now_seconds=loop.time())
         self._look.refuse_while_busy()
-        return await self._look.made(lambda: self._observe(now_seconds))
+
+        def charged() -> Observation:
+            begun = thread_time()
+            try:
+                return self._observe(now_seconds)
+            finally:
+                took = thread_time() - begun
+                spent.add(self._namespace, took, 0, now_seconds=loop.time())
+
+        return await self._look.made(charged)
 
     def _observe(self, now_seconds: float) -> Observation:
         """Blocks."""

@@ -25,9 +25,16 @@ _RECEIVED_SECONDS_PER_BYTE: Final = 2.5e-9
 class RefusedTime:
     """What each namespace took lately."""
 
-    def __init__(self, *, burst_seconds: float = BURST_SECONDS) -> None:
+    def __init__(self, *, burst_seconds: float = BURST_SECONDS, share: float = SHARE) -> None:
+        """Begin with nothing spent.
+
+        Args:
+            burst_seconds: that a namespace may spend at once.
+            share: of one core, for each namespace.
+        """
         self._burst_seconds = burst_seconds
-        self._spent = Outstanding[str | None](a_second=SHARE)
+        self._share = share
+        self._spent = Outstanding[str | None](a_second=share)
         self._lock = threading.Lock()
 
     def add(
@@ -43,7 +50,7 @@ class RefusedTime:
         """How long looks of the namespace are refused; 0 = they are not."""
         with self._lock:
             outstanding = self._spent.of(namespace, now_seconds=now_seconds)
-        return max(0.0, outstanding - self._burst_seconds) / SHARE
+        return max(0.0, outstanding - self._burst_seconds) / self._share
 
     def check(self, namespace: str | None, *, source: str, now_seconds: float) -> None:
         """Let no look of the namespace begin while it waits.

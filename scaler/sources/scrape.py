@@ -21,16 +21,15 @@ from scaler.scope import Scope
 from scaler.signals import Feed, Observation
 from scaler.sources.access import Basic, Tls, authorization
 from scaler.sources.connections import Connections, Parts, parsing_seconds
-from scaler.sources.held_bytes import HeldBytes
 from scaler.sources.kept_pages import KeptPages
-from scaler.sources.look_threads import LookThreads, OneLook
+from scaler.sources.look_threads import OneLook
 from scaler.sources.page import listed
 from scaler.sources.preset import Preset
 from scaler.sources.reading import Limits, ObservationReader
-from scaler.sources.refused_time import RefusedTime
 from scaler.sources.selector import check_namespace
 from scaler.sources.series import Sample
-from scaler.sources.series_room import SeriesRoom, held_for_series
+from scaler.sources.series_room import SeriesRoom
+from scaler.sources.source_shares import SourceShares
 from scaler.sources.targets import DiscoveredTargets, Discovery, Target
 from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
 
@@ -45,9 +44,6 @@ _LONG_SECONDS: Final = 0.005
 0.03."""
 _THREAD_SECONDS_MAX: Final = 10.0
 """For the pages of one workload: as many as it may have take 2."""
-_READING_SECONDS: Final = 0.1
-_LINE_SECONDS: Final = 1e-4
-"""Of a thread, for a look and for each of its lines: measured are 3e-5 a line of an engine."""
 _TARGETS_MAX: Final = 1000
 """Of one workload; 500 pods have nearly as many series as one may have."""
 _COMPUTING_SECONDS: Final = 2.0
@@ -79,33 +75,24 @@ class ScrapeConfig:
     """Of the preset's series on one page; vLLM's has under a thousand."""
     samples_of_all_max: int = 60_000
     """Of all pages of one workload: 500 pods have 55,000."""
-    threads: int = 4
-    """That make samples of pages; a namespace has one at a time, and they get them in turn."""
 
 
 class ScrapeSource:
     """Feeds from pods' pages, which share connections."""
 
-    def __init__(
-        self,
-        config: ScrapeConfig,
-        refused_time: RefusedTime | None = None,
-        kept: HeldBytes | None = None,
-    ) -> None:
+    def __init__(self, config: ScrapeConfig, shares: SourceShares | None = None) -> None:
         """Make a source that reads nothing yet.
 
         Args:
             config: where the pages are, and how they are asked for.
-            refused_time: shared by the sources of a process; None = its own.
-            kept: of the series of all workloads, shared in the same way.
+            shares: of all sources of the process; None = its own.
         """
         self.config = config
-        self._refused_time = RefusedTime() if refused_time is None else refused_time
-        self._kept = kept or held_for_series()
+        self.shares = SourceShares() if shares is None else shares
+        self._has_own_shares = shares is None
         self._connections = Connections(
             config.tls, owner=config.name, server_name=config.tls_server_name
         )
-        self.looks = LookThreads(config.threads, prefix="pages", source=config.name)
 
     def feed(self, *, preset: Preset, scope: Scope) -> Feed:
         """The feed of one workload.
@@ -117,12 +104,9 @@ class ScrapeSource:
         check_namespace(scope, config.namespaces, source=config.name, setting="scrape.namespaces")
         return _ScrapeFeed(self, preset, scope)
 
-    def room(self, scope: Scope) -> SeriesRoom:
-        """For the series of one workload."""
-        return SeriesRoom(self._kept, namespace=scope.namespace, source=self.config.name)
-
     async def close(self) -> None:
-        self.looks.close()
+        if self._has_own_shares:
+            self.shares.close()
         await self._connections.close()
         await self.config.discovery.close()
 
@@ -132,8 +116,9 @@ class ScrapeSource:
         Raises:
             SourceUnavailableError: it waits.
         """
-        now = asyncio.get_running_loop().time()
-        self._refused_time.check(namespace, source=f"source {self.config.name!r}", now_seconds=now)
+        now, source = asyncio.get_running_loop().time(), f"source {self.config.name!r}"
+        for time_spent in (self.shares.refused_time, self.shares.page_time):
+            time_spent.check(namespace, source=source, now_seconds=now)
 
     async def lines(
         self, target: Target, names: Collection[str], namespace: str | None, kept: KeptPages
@@ -197,12 +182,7 @@ class ScrapeSource:
         if received_bytes > _LONG_BYTES or max(seconds, parsing_seconds) > _LONG_SECONDS:
             now = asyncio.get_running_loop().time()
             spent = seconds + parsing_seconds
-            self._refused_time.add(namespace, spent, received_bytes, now_seconds=now)
-
-    def charge_thread(self, namespace: str | None, seconds: float, now_seconds: float) -> None:
-        """Count what the lines of pages took of a thread beyond what an engine's would."""
-        if seconds > 0:
-            self._refused_time.add(namespace, seconds, 0, now_seconds=now_seconds)
+            self.shares.refused_time.add(namespace, spent, received_bytes, now_seconds=now)
 
     async def _authorization(self) -> Mapping[str, str]:
         """The header, from the secrets as they are now; a thread reads them."""
@@ -220,10 +200,17 @@ class _ScrapeFeed:
         reserved = {preset.model_label: "the model"}
         self._required = source.config.discovery.required_labels(scope, reserved).items()
         self._reader = ObservationReader(
-            preset, model=scope.model, limits=source.config.limits, room=source.room(scope)
+            preset,
+            model=scope.model,
+            limits=source.config.limits,
+            room=SeriesRoom(
+                source.shares.series, namespace=scope.namespace, source=source.config.name
+            ),
         )
         self._slots = asyncio.Semaphore(source.config.concurrency)
-        self._look = OneLook(source.looks, "pages", scope.namespace)
+        self._look = OneLook(
+            source.shares.threads, "pages", namespace=scope.namespace, source=source.config.name
+        )
 
     async def observe(self, *, now_seconds: float) -> Observation:
         name = self._source.config.name
@@ -269,15 +256,14 @@ class _ScrapeFeed:
         now_seconds: float,
         loop: asyncio.AbstractEventLoop,
     ) -> Observation:
-        """Observe, and count what takes longer than the lines of an engine. Blocks."""
+        """Observe, and count what it takes of the thread. Blocks."""
         begun = time.thread_time()
         try:
             return self._observe(found, pages, now_seconds)
         finally:
-            lines = sum(len(page) for page in pages if isinstance(page, list))
-            usual = _READING_SECONDS + lines * _LINE_SECONDS
-            spent = time.thread_time() - begun
-            self._source.charge_thread(self._scope.namespace, spent - usual, loop.time())
+            self._source.shares.page_time.add(
+                self._scope.namespace, time.thread_time() - begun, 0, now_seconds=loop.time()
+            )
 
     def _observe(
         self,

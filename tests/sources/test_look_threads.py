@@ -15,7 +15,7 @@ SEEN = Observation(at_seconds=0, readings={})
 
 @pytest.fixture
 def threads() -> Iterator[LookThreads]:
-    made = LookThreads(2, prefix="pages", source="pods")
+    made = LookThreads(2)
     yield made
     made.close()
 
@@ -49,7 +49,7 @@ def test_a_namespace_whose_work_does_not_end_leaves_threads_to_others(
 
 
 def test_namespaces_that_wait_get_a_thread_in_turn() -> None:
-    threads = LookThreads(1, prefix="pages", source="pods")
+    threads = LookThreads(1)
     first = Held()
     done: list[str] = []
 

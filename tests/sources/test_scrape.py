@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailab
 from scaler.limits import Limit
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Signal, Stale, Value
-from scaler.sources import kept_pages, scrape
+from scaler.sources import kept_pages
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
 from scaler.sources.held_bytes import HELD_BYTES_MAX, HeldBytes
@@ -30,6 +30,7 @@ from scaler.sources.pods import PodTargets
 from scaler.sources.refused_time import RefusedTime
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.series import Sample, SeriesStore
+from scaler.sources.source_shares import SourceShares
 from scaler.sources.targets import DiscoveredTargets, Discovery, DnsTargets, StaticTargets
 from scaler.sources.text_format import PageLines
 from tests.contracts.certificates import Authority
@@ -381,7 +382,7 @@ async def test_a_body_of_tiny_parts_is_not_taken_apart_and_its_namespace_pays(
             discovery=StaticTargets(f"http://127.0.0.1:{port}/metrics"),
             timeout_seconds=60,
         ),
-        refused_time,
+        SourceShares(refused_time=refused_time),
     )
     feed = source.feed(preset=VLLM, scope=SCOPE)
     began = time.thread_time()
@@ -412,7 +413,7 @@ async def test_a_page_whose_lines_are_sent_one_by_one_is_read_and_costs_nothing(
             discovery=StaticTargets(f"http://127.0.0.1:{port}/metrics"),
             timeout_seconds=60,
         ),
-        refused_time,
+        SourceShares(refused_time=refused_time),
     )
     observation = await source.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
     now = asyncio.get_running_loop().time()
@@ -436,7 +437,8 @@ async def test_a_namespace_of_long_pages_is_asked_for_later_and_others_are_now(
     targets = StaticTargets(f"http://127.0.0.1:{await serve(long)}/metrics")
     hostile, good = (
         ScrapeSource(
-            ScrapeConfig(name="pods", discovery=discovery, timeout_seconds=60), refused_time
+            ScrapeConfig(name="pods", discovery=discovery, timeout_seconds=60),
+            SourceShares(refused_time=refused_time),
         )
         for refused_time in [RefusedTime(burst_seconds=0.0)]
         for discovery in (targets, StaticTargets(url(pods[0])))
@@ -532,8 +534,7 @@ async def test_the_feeds_of_a_namespace_share_the_memory_for_series(pods: list[P
     config = ScrapeConfig(
         name="pods", discovery=StaticTargets(*map(url, pods)), timeout_seconds=5.0
     )
-    kept = HeldBytes(2**20)
-    source = ScrapeSource(config, kept=kept)
+    source = ScrapeSource(config, SourceShares(series=HeldBytes(2**20)))
     try:
         pods[0].extra = series(400)
         first = source.feed(preset=VLLM, scope=SCOPE)
@@ -593,19 +594,21 @@ class CountedTime(RefusedTime):
         self.of.add(namespace)
 
 
-@pytest.mark.parametrize("usual_seconds", [0.0, 60.0], ids=["slow", "usual"])
-async def test_a_namespace_pays_for_pages_that_take_a_thread_longer_than_an_engines(
-    pods: list[Pod], monkeypatch: pytest.MonkeyPatch, usual_seconds: float
+async def test_a_namespace_pays_for_the_time_that_its_pages_take_of_a_thread(
+    pods: list[Pod],
 ) -> None:
-    monkeypatch.setattr(scrape, "_READING_SECONDS", usual_seconds)
-    monkeypatch.setattr(scrape, "_LINE_SECONDS", 0.0)
-    counted = CountedTime()
+    page_time = RefusedTime(burst_seconds=0.0, share=1e-6)
     config = ScrapeConfig(name="pods", discovery=StaticTargets(url(pods[0])), timeout_seconds=60)
-    source = ScrapeSource(config, counted)
-    await source.feed(preset=VLLM, scope=SCOPE).observe(now_seconds=100)
-    await source.close()
-
-    assert counted.of == ({"llm"} if usual_seconds == 0 else set())
+    source = ScrapeSource(config, SourceShares(page_time=page_time))
+    other = replace(SCOPE, namespace="other")
+    try:
+        feed = source.feed(preset=VLLM, scope=SCOPE)
+        await feed.observe(now_seconds=100)
+        with pytest.raises(SourceUnavailableError, match=r"'llm' .* too much time to read"):
+            await feed.observe(now_seconds=115)
+        await source.feed(preset=VLLM, scope=other).observe(now_seconds=115)
+    finally:
+        await source.close()
 
 
 def test_pods_at_one_address_are_found_without_comparing_each_with_each() -> None:
