@@ -19,6 +19,7 @@ from typing import Final
 from replay.policies.port import Seen
 from scaler.durations import parse_duration
 from scaler.errors import ForesailError
+from scaler.sources.catalogue import load
 
 _RATE_SECONDS: Final = 60.0
 """Over which the rates in `Seen` are taken already."""
@@ -64,6 +65,9 @@ _TOKEN: Final = re.compile(
     r"\s*(?:(?P<number>\d+\.?\d*(?:e[+-]?\d+)?)|(?P<name>[A-Za-z_][A-Za-z0-9_:]*)"
     r"|(?P<labels>\{[^}]*\})|(?P<range>\[[^\]]*\])|(?P<sign>[-+*/(),]))"
 )
+_MATCHER: Final = re.compile(r"""(?P<name>\w+)\s*(?:=~|!~|!=|=)\s*(?:"[^"]*"|'[^']*')""")
+_PARTS: Final = load("vllm").own_labels - {load("vllm").model_label, "engine"}
+"""Labels that tell parts of an engine's series from each other: `Seen` has their sums."""
 _OVER_TIME: Final[Mapping[str, Callable[[list[float]], float]]] = {
     "avg_over_time": lambda values: sum(values) / len(values),
     "max_over_time": max,
@@ -278,8 +282,13 @@ class _Parser:
         return _read(read)
 
     def _labels(self) -> None:
-        if self._peek()[0] == "labels":
-            self._tokens.popleft()  # one workload is replayed: its labels select it
+        """Take matchers that select the workload: it alone is replayed, and each of its pods."""
+        if self._peek()[0] != "labels":
+            return
+        _, matchers = self._tokens.popleft()
+        part = next((one for one in _MATCHER.finditer(matchers) if one["name"] in _PARTS), None)
+        if part is not None:
+            raise self._fault(part.group())
 
     def _window(self) -> float:
         kind, part = self._peek()

@@ -20,6 +20,7 @@ SEEN = Seen(
     [
         ('sum(vllm:num_requests_waiting{model_name="m"})', 12.0),
         ("avg(vllm:num_requests_running)", 20.0),
+        ('sum(vllm:num_requests_running{namespace="llm",job=~"vllm.*",engine="0"})', 80.0),
         ("max by (model_name) (vllm:num_requests_running)", 20.0),
         ("sum(vllm_num_requests_waiting + vllm_num_requests_running)", 92.0),
         ("sum(vllm:num_requests_waiting) / count(up)", 3.0),
@@ -56,6 +57,11 @@ def test_a_window_remembers() -> None:
         ("sum(vllm:num_requests_waiting) > 3", ">"),
         ("sum(rate(vllm:num_requests_waiting[1m]))", "vllm:num_requests_waiting"),
         ("sum(", "the end"),
+        (
+            'sum(rate(vllm:request_success_total{model_name="m",finished_reason="abort"}[1m]))',
+            'finished_reason="abort"',
+        ),
+        ("sum(vllm:num_requests_waiting{ reason != 'capacity'})", "reason != 'capacity'"),
     ],
 )
 def test_what_is_not_understood_is_named(query: str, part: str) -> None:
