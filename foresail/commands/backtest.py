@@ -1,10 +1,12 @@
 """The verb that replays a workload's own past."""
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from foresail.commands import options as cli_options
 from foresail.commands.node_replay import question_of
@@ -26,6 +28,10 @@ _ANSWERED = (
     "seeds",
 )
 """Options of the answer with --prometheus."""
+_SCOPED = ("engine", "namespace", "match", "source")
+"""Options that choose among series of engines."""
+_COMPARED = ("against", "sweep", "kept", "source")
+"""Options of a comparison by a plan."""
 
 
 @click.command(short_help="Replay a workload's own past, from its Prometheus.")
@@ -131,9 +137,11 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     if export:
         found = read_export_of(export, model, given)
         if isinstance(found, Trace):
+            _refuse((*_ANSWERED, *_SCOPED), "rates, whose objective and price --plan has")
             found = found if days is None else found.last(days)
             replaying.tell(found, scale_to=None, days=None, nodes=nodes, **given)
             return
+        _refuse_compared(nodes)
         _answer_export(export, found, days, {"engine": engine, **scope, **answered, **given})
         return
     no_file(given, "--from with a file")
@@ -146,12 +154,32 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
         from foresail.backtest.recorded import RecordedByPrometheus
         from foresail.clock import wall_clock
 
+        _refuse_compared(nodes)
         asked = {"engine": engine, "days": days, **scope, **answered, **given}
         recorded = RecordedByPrometheus(url, token_file)
         answer_command.answer(recorded, now=wall_clock(), **asked)
         return
     assert config is not None
+    _refuse(_ANSWERED, "--config, whose objective and price --plan has")
     _from_settings(config, source, engine, scope, days, nodes=nodes, **given)
+
+
+def _refuse(names: Collection[str], where: str) -> None:
+    """Refuse options that were given and change nothing there."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+        if given and option.name in names:
+            message = f"{option.opts[0]} changes nothing with {where}: leave it out"
+            raise click.UsageError(message)
+
+
+def _refuse_compared(nodes: NodeQuestion | None) -> None:
+    where = "series of engines, where yours, Foresail and the best possible are compared"
+    _refuse(_COMPARED, where)
+    if nodes is not None:
+        message = f"--nodes changes nothing with {where}: leave it out"
+        raise click.UsageError(message)
 
 
 def _answer_export(export: Path, recorded: Any, days: float | None, asked: dict[str, Any]) -> None:

@@ -173,3 +173,33 @@ def test_a_backtest_needs_something_to_read() -> None:
     done = CliRunner().invoke(main, ["backtest"])
     assert done.exit_code == 2
     assert "one of --prometheus and --model, --config and --model, or --from" in done.output
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--ttft", "1s"), ("--gpu-price", "2.5"), ("--match", "role=decode")]
+)
+def test_an_option_that_changes_nothing_with_rates_is_refused(
+    tmp_path: Path, option: str, value: str
+) -> None:
+    export = exported(tmp_path / "export.csv", days=0.03, columns="requests_per_second", row="6")
+    tokens = ["--prompt-tokens", "700", "--output-tokens", "90"]
+    done = CliRunner().invoke(main, ["backtest", "--from", str(export), *tokens, option, value])
+    assert done.exit_code == 2
+    assert f"{option} changes nothing with rates" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["--against", "keda-waiting"], "--against"),
+        (["--sweep"], "--sweep"),
+        (["--nodes", "--gpus-per-node", "8"], "--nodes"),
+    ],
+)
+def test_an_option_of_a_comparison_by_a_plan_is_refused_in_an_answer(
+    words: list[str], option: str
+) -> None:
+    asked = ["backtest", "--prometheus", "http://127.0.0.1:9", "--model", "m", *words]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 2
+    assert f"{option} changes nothing with series of engines" in " ".join(done.output.split())
