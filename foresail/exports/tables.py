@@ -92,6 +92,18 @@ class _Reader:
     points: Points
     moments: Moments
 
+    def wants(self, series: FoundSeries) -> bool:
+        """Whether its points are to be handed on.
+
+        Raises:
+            ExportError: they are, and its title names a unit that is not per second.
+        """
+        if not self.points.wants(series):
+            return False
+        if fault := unit_fault(series.title):
+            raise ExportError(f"{self.path}: series {series.title!r}: {fault}")
+        return True
+
     def moment(self, line: int, row: Row, after: float | None) -> float:
         try:
             return self.moments.read(row[self.time], after)
@@ -119,10 +131,7 @@ def _wide(reader: _Reader, rows: Iterator[tuple[int, Row]]) -> int:
         for column, title in enumerate(reader.names)
         if column != reader.time and title
     }
-    wanted = {column: one for column, one in found.items() if reader.points.wants(one)}
-    for one in wanted.values():
-        if fault := unit_fault(one.title):
-            raise ExportError(f"{reader.path}: column {one.title!r}: {fault}")
+    wanted = {column: one for column, one in found.items() if reader.wants(one)}
     count, at = 0, None
     for line, row in rows:
         if not row:
@@ -152,7 +161,7 @@ def _long(reader: _Reader, rows: Iterator[tuple[int, Row]]) -> int:
             if len(known) >= SERIES_MAX:
                 raise ExportError(f"{reader.path}: line {line}: more than {SERIES_MAX:,} series")
             one = _series_of(reader, [reader.low[place] for place in others], row, others)
-            known[key] = one, reader.points.wants(one)
+            known[key] = one, reader.wants(one)
         one, wanted = known[key]
         if wanted:
             at = last[key] = reader.moment(line, row, last.get(key))

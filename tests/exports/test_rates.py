@@ -231,8 +231,18 @@ def test_what_cannot_be_read_is_told_with_file_line_and_value(
     assert "export.csv" in str(raised.value)
 
 
-def test_a_unit_that_is_not_per_second_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, f"time,Requests (req/min)\n{BEGIN},2\n{BEGIN + 60},2\n")
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"time,Requests (req/min)\n{BEGIN},2\n{BEGIN + 60},2\n", id="wide"),
+        pytest.param(
+            f"time,series,value\n{BEGIN},Requests (req/min),2\n{BEGIN + 60},Requests (req/min),2\n",
+            id="long",
+        ),
+    ],
+)
+def test_a_unit_that_is_not_per_second_is_refused(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
     asked = Asked(
         columns={"Requests (req/min)": RATES[0]}, lengths=Lengths(prompt_tokens=8, output_tokens=2)
     )
