@@ -1,9 +1,12 @@
 """Our reading of AIBrix's APA: mean KV use over a target, with a dead band and bounded rates.
 
-Source: vllm-project/aibrix `pkg/controller/podautoscaler/` at e3e10f9 (2026-08-23), with its
-defaults: window 180 s, tolerance 0.1, rates 2 and 2, cooldown down 300 s.
+Source: vllm-project/aibrix `pkg/controller/podautoscaler/` at 015a2e5 (2026-09), with its defaults:
+window 180 s, tolerance 0.1, rates 2 and 2. Pods that start hold the number back (pull request
+2671). Its cooldown down of 300 s delays nothing: of what was recommended in that time a decrease
+takes the least.
 """
 
+from collections import deque
 from math import ceil
 
 from replay.policies.port import PolicyKind, Seen
@@ -20,31 +23,55 @@ class AibrixApa:
     period_seconds = 15
     UP_RATE_MAX = 2
     _TOLERANCE = 0.1
-    _DOWN_COOLDOWN_SECONDS = 300
+    _DOWN_WINDOW_SECONDS = 300
 
     def __init__(self, _replay_input: ReplayInput, target: float) -> None:
         self._target = target
         self._use = Window(WINDOW_SECONDS)
-        self._changed = 0
+        self._recommended: deque[tuple[int, int]] = deque()
 
     def decide(self, seen: Seen) -> int:
-        now, replicas = seen.at_seconds, seen.replicas
-        self._use.add(now, seen.kv_use_ratio)
-        ratio = self._use.mean() / self._target
-        wanted = replicas
+        return self.settled(seen, self.wish(seen))
+
+    def wish(self, seen: Seen) -> int:
+        """What the mean use asks for; it is to be called once at each moment."""
+        self._use.add(seen.at_seconds, seen.kv_use_ratio)
+        replicas, ratio = seen.replicas, self._ratio
         if ratio > 1 + self._TOLERANCE:
-            wanted = min(ceil(replicas * ratio), self.UP_RATE_MAX * replicas)
-        elif ratio < 1 - self._TOLERANCE and now - self._changed >= self._DOWN_COOLDOWN_SECONDS:
-            wanted = max(ceil(replicas * ratio), replicas // 2)
-        if wanted != replicas:
-            self._changed = now
-        return wanted
+            return min(ceil(replicas * ratio), self.UP_RATE_MAX * replicas)
+        if ratio < 1 - self._TOLERANCE:
+            return max(ceil(replicas * ratio), replicas // 2)
+        return replicas
+
+    def settled(self, seen: Seen, wish: int) -> int:
+        """The wish, held back by pods that start; a decrease is the largest of the last minutes."""
+        now, wish = seen.at_seconds, self._guarded(seen, wish)
+        self._recommended.append((now, wish))
+        while self._recommended[0][0] <= now - self._DOWN_WINDOW_SECONDS:
+            self._recommended.popleft()
+        if wish < seen.replicas:
+            return min(number for _, number in self._recommended)
+        return wish
+
+    def _guarded(self, seen: Seen, wish: int) -> int:
+        """Pods that start count as idle where more are wanted, and else as busy as the target."""
+        replicas = seen.replicas
+        ready = min(seen.ready, replicas)
+        if replicas in {ready, wish}:
+            return wish
+        if wish > replicas:
+            return min(wish, max(replicas, ceil(ready * self._ratio)))
+        return max(wish, min(replicas, ceil(ready * self._ratio + (replicas - ready))))
+
+    @property
+    def _ratio(self) -> float:
+        return self._use.mean() / self._target
 
 
 KINDS = (
     PolicyKind(
         name="aibrix-apa",
-        source="AIBrix APA on KV use: 180 s, tolerance 0.1, rates 2 and 2, cooldown down 300 s",
+        source="AIBrix APA on KV use: 180 s, tolerance 0.1, rates 2 and 2, pods that start held",
         knob="target KV use",
         usual=0.5,
         knobs=TARGETS,

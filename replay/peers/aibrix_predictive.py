@@ -3,9 +3,9 @@
 Source: vllm-project/aibrix `pkg/controller/podautoscaler/prediction/predictor.go` (98354005,
 2026-09, and the later version that draws the line from the fitted level at now): least squares over
 the observe window, at least 3 points that span half of it, horizon 120 s, not below 0. (Its cap of
-4 times the level cannot bind where the horizon is shorter than the window.) The composition and the
-guard against pending pods are those of `autoscaler_predictive_test.go` (295c36d). In that version
-mode `Auto` only reports what it composed; ours acts on it, as the field is meant to.
+4 times the level cannot bind where the horizon is shorter than the window.) The composition is that
+of `autoscaler_predictive_test.go` (295c36d), and pods that start hold it back as they do APA. In
+that version mode `Auto` only reports what it composed; ours acts on it, as the field is meant to.
 """
 
 from collections import deque
@@ -40,7 +40,7 @@ def projected(samples: list[tuple[float, float]], now: float) -> float | None:
 
 
 class AibrixPredictive:
-    """APA, and never less than what the trend asks for; no more while pods are pending."""
+    """APA, and never less than what the trend asks for."""
 
     period_seconds = AibrixApa.period_seconds
 
@@ -54,12 +54,12 @@ class AibrixPredictive:
         self._samples.append((now, seen.kv_use_ratio))
         while self._samples[0][0] <= now - WINDOW_SECONDS:
             self._samples.popleft()
-        wanted = self._reactive.decide(seen)
+        wanted = self._reactive.wish(seen)
         ahead = projected(list(self._samples), now)
         if ahead is not None:
             most = AibrixApa.UP_RATE_MAX * replicas
             wanted = max(wanted, min(ceil(replicas * ahead / self._target), most))
-        return min(wanted, replicas) if replicas > seen.ready else wanted
+        return self._reactive.settled(seen, wanted)
 
 
 KINDS = (

@@ -42,9 +42,9 @@ def test_a_trend_adds_replicas_that_the_mean_does_not_ask_for() -> None:
         rule.decide(replace(SEEN, at_seconds=at, kv_use_ratio=0.2 + 0.002 * at))
         for at in range(0, 105, 15)
     ]
-    # At 90 s the window is half full: .38 now and .24 more are .62, over .5 on four are 4.96. The
-    # mean of .29 asks for fewer than four, which its cooldown of 300 s does not allow.
-    assert made == [4] * 6 + [5]
+    # At 90 s the window is half full: .38 now and .24 more are .62, over .5 on four 4.96. Before,
+    # the mean of .2 asked for 1.6, and nothing delays that.
+    assert made == [2] * 6 + [5]
 
 
 def test_no_more_are_added_while_some_start() -> None:
@@ -53,4 +53,6 @@ def test_no_more_are_added_while_some_start() -> None:
         rule.decide(replace(SEEN, at_seconds=at, replicas=5, kv_use_ratio=0.2 + 0.002 * at))
         for at in range(0, 105, 15)
     ]
-    assert made == [5] * 7
+    # On five the trend asks for 6.2 at 90 s; the mean of .29 on the four that are ready for 2.3.
+    # Before, .2 on four and the one that starts at .5 are 2.6.
+    assert made == [3] * 6 + [5]

@@ -97,6 +97,32 @@ class TestReactive:
     ) -> None:
         assert AibrixApa(replay_input, 0.5).decide(replace(SEEN, kv_use_ratio=use)) == wanted
 
+    @pytest.mark.parametrize(
+        ("ready", "use", "wanted"),
+        [
+            # Ten are wished for; the four that are ready ask for 4.8.
+            pytest.param(4, 0.6, 8, id="no-more-while-half-of-them-start"),
+            # Fifteen are wished for; seven at .9 ask for 12.6.
+            pytest.param(7, 0.9, 13, id="more-where-those-that-are-ready-ask-for-it"),
+            # Five are wished for; four at .3 and four at .5 are 6.4.
+            pytest.param(4, 0.3, 7, id="a-decrease-leaves-room-for-those-that-start"),
+        ],
+    )
+    def test_aibrix_is_held_back_by_pods_that_start(
+        self, replay_input: ReplayInput, ready: int, use: float, wanted: int
+    ) -> None:
+        seen = replace(SEEN, replicas=8, ready=ready, kv_use_ratio=use)
+        assert AibrixApa(replay_input, 0.5).decide(seen) == wanted
+
+    def test_aibrix_takes_the_largest_decrease_of_five_minutes(
+        self, replay_input: ReplayInput
+    ) -> None:
+        rule = AibrixApa(replay_input, 0.5)
+        low = replace(SEEN, replicas=8, ready=8, kv_use_ratio=0.2)
+        assert rule.decide(low) == 4
+        # The window of 180 s has .2 and .6 then: .4 asks for seven.
+        assert rule.decide(replace(low, at_seconds=15, kv_use_ratio=0.6)) == 4
+
     def test_ray_counts_ongoing_requests_and_waits_thirty_seconds(
         self, replay_input: ReplayInput
     ) -> None:
