@@ -4,7 +4,7 @@ import threading
 from collections import Counter, deque
 from typing import Final
 
-HELD_BYTES_MAX: Final = 96 * 2**20
+HELD_BYTES_MAX: Final = 64 * 2**20
 """Of the answers of all sources, without the beginning of each."""
 
 

@@ -590,5 +590,5 @@ async def test_sources_of_one_tenant_take_no_memory_from_the_answers_of_others(
     assert observation.readings
     released.set()
     ends = await asyncio.gather(*reads, return_exceptions=True)
-    assert any("answers of all sources of over 100663296 bytes" in str(end) for end in ends)
+    assert any("answers of all sources of over 67108864 bytes" in str(end) for end in ends)
     assert Limit.ANSWERS_OF_ALL in limits_exceeded()
