@@ -115,7 +115,10 @@ class Trace:
         steps = int(((self.requests_per_second > 0) & np.isnan(lengths)).sum())
         if not steps:
             return None
-        return f"{steps} steps have requests and no tokens: they count as long as those beside them"
+        return (
+            f"{steps} steps have requests, and no prompt or no generated tokens: they count as long"
+            " as those beside them"
+        )
 
     def _left_out(self) -> str | None:
         if not self.bad_lines:

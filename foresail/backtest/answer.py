@@ -23,12 +23,15 @@ from replay.past_capacity import LearnedReplica
 from replay.policies.port import PolicyKind
 from replay.replay_input import ReplayInput
 from replay.simulate import Result
+from replay.traffic import Floats
 
 WEEK_HOURS = 168.0
 ORACLE_PRICES = (2.0, 5.0, 12.0, 40.0, 400.0)
 """Of a late request: enough of `RHOS` to find what the usual objectives cost."""
 _CLEAR_COST = 0.01
 _CLEAR_POINTS = 0.001
+_GAP_MINUTES_MAX = 60
+"""Without series; longer ones are a fleet at zero."""
 """Shares in time that differ by less are the same to a reader."""
 
 
@@ -96,14 +99,27 @@ class Answer:
     def recorded_hours(self) -> float:
         """GPU-hours a week, of pods that reported in the judged minutes and of known starts.
 
-        A minute of which nothing is known counts as the mean of the others.
+        Minutes of which nothing is known count as those beside them, unless they are many in a row:
+        a fleet at zero has no series.
         """
         judged = self.replay_input.seconds - self.replay_input.run_in_seconds
-        minutes = self.past.load.replicas[-round(judged / STEP_SECONDS) :]
-        known = minutes[np.isfinite(minutes)]
-        replicas = float(known.mean()) if len(known) else 0.0
+        minutes = _joined(self.past.load.replicas)[-round(judged / STEP_SECONDS) :]
+        replicas = float(minutes.mean())
         replicas += self.starting_seconds / self.past.trace.seconds
         return replicas * self.replay_input.platform.fleet.gpus_per_replica * WEEK_HOURS
+
+
+def _joined(replicas: Floats) -> Floats:
+    """Each minute's replicas; short gaps are joined by a straight line, long ones are zero."""
+    known = np.flatnonzero(np.isfinite(replicas))
+    if not len(known):
+        return np.zeros_like(replicas)
+    places = np.arange(len(replicas))
+    after = np.minimum(np.searchsorted(known, places), len(known) - 1)
+    before = np.maximum(np.searchsorted(known, places, side="right") - 1, 0)
+    is_short = known[after] - known[before] <= _GAP_MINUTES_MAX
+    found: Floats = np.where(is_short, np.interp(places, known, replicas[known]), 0.0)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

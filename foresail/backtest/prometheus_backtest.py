@@ -287,10 +287,9 @@ def _start_up(question: Question, pods: ServedPods, assumed: list[str]) -> Start
             f"{pods.odd_starts} pods were ready again after a time without: no start-ups of theirs"
         )
     if not starts:
-        assumed.append(
-            "a start-up takes five minutes: no kube_pod_created and kube_pod_status_ready_time of"
-            " its pods"
-        )
+        missing = "no kube_pod_created and kube_pod_status_ready_time of its pods"
+        why = "none that its pods show" if pods.odd_starts else missing
+        assumed.append(f"a start-up takes five minutes: {why}")
         return FIVE_MINUTES
     spread = pstdev([log(one) for one in starts]) if len(starts) > 1 else 0.0
     return StartUp(
@@ -330,13 +329,14 @@ def _within_bounds(
         least, most = rule.scaled.replicas_min, rule.scaled.replicas_max
         idle = rule.scaled.replicas_idle
         rests_at = least if idle is None else idle
-        if rests_at == 0 and rule.schedules:
-            assumed.append("Foresail keeps one replica: vLLM's metrics end with the last")
-        elif rests_at == 0:
+        if rests_at == 0:
+            kept = "one replica" if least <= 1 else f"{least} replicas"
+            assumed.append(f"Foresail keeps {kept}: vLLM's metrics end with the last")
+        if rests_at == 0 and not rule.schedules:
             rests_at = 1
             assumed.append(
-                "yours keeps one replica, as Foresail does: no trigger of it that can be replayed"
-                " sees requests while no replica is there"
+                "yours keeps one replica: no trigger of it that can be replayed sees requests while"
+                " none is there"
             )
         return _bounded(platform, rests_at, most)
     if "replicas" in question.plan_keys:

@@ -33,8 +33,9 @@ _GPU_RESOURCE: Final = re.compile(r"(nvidia|amd)_com_gpu|gpu_intel_com_.*")
 _PREFIX_MIN: Final = 3
 """Characters that pods' names must share, to be asked for by them."""
 _NAMES_MAX: Final = 200
-_OLD_PODS_START_SECONDS_MAX: Final = 3600.0
-"""Of a pod that was created before the past: what is longer may be a readiness that came back."""
+_USUAL_START_SECONDS_MAX: Final = 3600.0
+"""What is longer may be a readiness that came back; where all take longer, those of pods that were
+created in this past are believed."""
 _ODD_TIMES: Final = 10.0
 """Of the median; with a cold node, image and weights a start takes three or four times as long."""
 
@@ -130,7 +131,8 @@ def _starts(about: Sequence[Sample], begin: float) -> tuple[list[tuple[float, fl
         for pod in sorted(created.keys() & ready.keys())
         if ready[pod] > created[pod] > 0
     ]
-    usual = [took for took, at in found if at >= begin or took <= _OLD_PODS_START_SECONDS_MAX]
+    usual = [took for took, _ in found if took <= _USUAL_START_SECONDS_MAX]
+    usual = usual or [took for took, at in found if at >= begin]
     most = _ODD_TIMES * median(usual) if usual else 0.0
     kept = [one for one in found if one[0] <= most]
     return kept, len(found) - len(kept)

@@ -28,6 +28,7 @@ _ANSWERED = (
     "seeds",
 )
 """Options of the answer with --prometheus."""
+_IN_A_PLAN = ("ttft", "itl", "gpu_price")
 _SCOPED = ("engine", "namespace", "match", "source")
 """Options that choose among series of engines."""
 _COMPARED = ("against", "sweep", "kept", "source")
@@ -137,11 +138,13 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     if export:
         found = read_export_of(export, model, given)
         if isinstance(found, Trace):
-            _refuse((*_ANSWERED, *_SCOPED), "rates, whose objective and price --plan has")
+            _refuse_answered("rates")
+            _refuse(_SCOPED, "rates")
             found = found if days is None else found.last(days)
             replaying.tell(found, scale_to=None, days=None, nodes=nodes, **given)
             return
         _refuse_compared(nodes)
+        _refuse(("token_file",), "an export")
         _answer_export(export, found, days, {"engine": engine, **scope, **answered, **given})
         return
     no_file(given, "--from with a file")
@@ -160,7 +163,7 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
         answer_command.answer(recorded, now=wall_clock(), **asked)
         return
     assert config is not None
-    _refuse(_ANSWERED, "--config, whose objective and price --plan has")
+    _refuse_answered("--config")
     _from_settings(config, source, engine, scope, days, nodes=nodes, **given)
 
 
@@ -172,6 +175,11 @@ def _refuse(names: Collection[str], where: str) -> None:
         if given and option.name in names:
             message = f"{option.opts[0]} changes nothing with {where}: leave it out"
             raise click.UsageError(message)
+
+
+def _refuse_answered(where: str) -> None:
+    _refuse(_IN_A_PLAN, f"{where}, where a plan has it (--plan)")
+    _refuse(_ANSWERED, where)
 
 
 def _refuse_compared(nodes: NodeQuestion | None) -> None:

@@ -82,7 +82,10 @@ class Sources:
         pace = planning_settings(settings.cycle)
         # A look that has its slot must not wait for a thread: its time would run meanwhile.
         threads = pace.looks_at_once + pace.restores_at_once
-        shares = SourceShares(series=held_for_series(settings.limits.series_mebibytes_max))
+        shares = SourceShares(
+            series=held_for_series(settings.limits.series_mebibytes_max),
+            period_seconds=settings.cycle.period,
+        )
         by_name = {
             source.name: _source(source, threads, presets, shares) for source in settings.sources
         }

@@ -44,7 +44,11 @@ class AibrixApa:
         return replicas
 
     def settled(self, seen: Seen, wish: int) -> int:
-        """The wish, held back by pods that start; a decrease is the largest of the last minutes."""
+        """The wish, held back by pods that start.
+
+        Where fewer are wanted, the lowest number that was recommended in five minutes: an HPA takes
+        the highest.
+        """
         now, wish = seen.at_seconds, self._guarded(seen, wish)
         self._recommended.append((now, wish))
         while self._recommended[0][0] <= now - self._DOWN_WINDOW_SECONDS:

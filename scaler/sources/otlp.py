@@ -28,7 +28,6 @@ from scaler.sources.preset import Preset
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import check_namespace, narrowing
 from scaler.sources.series import Sample
-from scaler.sources.series_room import SeriesRoom
 from scaler.sources.source_shares import SourceShares
 
 BODY_BYTES_MAX: Final = 4 * 2**20
@@ -189,14 +188,11 @@ class _OtlpFeed:
         self._preset = preset
         self._model = scope.model
         self._required = narrowing(scope, {preset.model_label: "the model"}).items()
-        self._reader = ObservationReader(
-            preset,
-            model=scope.model,
-            limits=source.config.limits,
-            room=SeriesRoom(
-                source.shares.series, namespace=scope.namespace, source=source.config.name
-            ),
+        limits = source.config.limits
+        room = source.shares.room(
+            scope, source=source.config.name, keep_seconds=limits.keep_seconds
         )
+        self._reader = ObservationReader(preset, model=scope.model, limits=limits, room=room)
         self._namespace = scope.namespace
         self._look = OneLook(
             source.shares.threads, "samples", namespace=scope.namespace, source=source.config.name

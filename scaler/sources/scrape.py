@@ -28,7 +28,6 @@ from scaler.sources.preset import Preset
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import check_namespace
 from scaler.sources.series import Sample
-from scaler.sources.series_room import SeriesRoom
 from scaler.sources.source_shares import SourceShares
 from scaler.sources.targets import DiscoveredTargets, Discovery, Target
 from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
@@ -199,14 +198,11 @@ class _ScrapeFeed:
         self._scope = scope
         reserved = {preset.model_label: "the model"}
         self._required = source.config.discovery.required_labels(scope, reserved).items()
-        self._reader = ObservationReader(
-            preset,
-            model=scope.model,
-            limits=source.config.limits,
-            room=SeriesRoom(
-                source.shares.series, namespace=scope.namespace, source=source.config.name
-            ),
+        limits = source.config.limits
+        room = source.shares.room(
+            scope, source=source.config.name, keep_seconds=limits.keep_seconds
         )
+        self._reader = ObservationReader(preset, model=scope.model, limits=limits, room=room)
         self._slots = asyncio.Semaphore(source.config.concurrency)
         self._look = OneLook(
             source.shares.threads, "pages", namespace=scope.namespace, source=source.config.name

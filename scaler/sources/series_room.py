@@ -9,9 +9,10 @@ from scaler.limits import Limit, exceeded
 from scaler.sources.held_bytes import HeldBytes
 
 SERIES_MEBIBYTES_MAX: Final = 64
-"""Of all workloads by default: the pages of some 300 pods of vLLM."""
-_SERIES_BYTES: Final = 1200
-"""Of one series with its samples of two minutes, beside the texts of its labels (measured)."""
+"""Of all workloads by default: the pages of some 280 pods of vLLM, read every 15 s."""
+_SERIES_BYTES: Final = 600
+_POINT_BYTES: Final = 100
+"""Of one series, and of each of its samples, beside the texts of its labels (measured)."""
 
 
 def held_for_series(mebibytes_max: int = SERIES_MEBIBYTES_MAX) -> HeldBytes:
@@ -27,15 +28,19 @@ class SeriesRoom:
     may name new ones in each look.
     """
 
-    def __init__(self, held: HeldBytes, *, namespace: str | None, source: str) -> None:
+    def __init__(
+        self, held: HeldBytes, *, namespace: str | None, source: str, looks_kept: float
+    ) -> None:
         """Take nothing yet.
 
         Args:
             held: of all workloads of the process.
             namespace: whose workload it is.
             source: its name, for messages.
+            looks_kept: of each series so many samples are kept.
         """
         self._held = held
+        self._series_bytes = _SERIES_BYTES + round(_POINT_BYTES * looks_kept)
         self._namespace = namespace
         self._source = source
         self._bytes = 0
@@ -50,7 +55,7 @@ class SeriesRoom:
             SourceUnavailableError: the series of the namespace's workloads are too many.
         """
         texts = sum(sys.getsizeof(text) for pair in labels.items() for text in pair)
-        count = _SERIES_BYTES + texts
+        count = self._series_bytes + texts
         self._bytes += count
         if not self._held.take(self._owner, count):
             self.give_back(count)

@@ -6,10 +6,11 @@ A tenant may have many sources and many triggers; what it takes of the process i
 from dataclasses import dataclass, field
 from typing import Final
 
+from scaler.scope import Scope
 from scaler.sources.held_bytes import HeldBytes
 from scaler.sources.look_threads import LookThreads
 from scaler.sources.refused_time import RefusedTime
-from scaler.sources.series_room import held_for_series
+from scaler.sources.series_room import SeriesRoom, held_for_series
 
 PAGE_SHARE: Final = 0.2
 """Of one core, for the samples that are made for one namespace: of the pages of 900 pods of vLLM
@@ -31,6 +32,18 @@ class SourceShares:
     """That are kept from look to look."""
     threads: LookThreads = field(default_factory=LookThreads)
     """That make samples."""
+
+    period_seconds: float = 15.0
+    """Between two looks."""
+
+    def room(self, scope: Scope, *, source: str, keep_seconds: float) -> SeriesRoom:
+        """For the series of one workload, which are kept for so long."""
+        return SeriesRoom(
+            self.series,
+            namespace=scope.namespace,
+            source=source,
+            looks_kept=keep_seconds / self.period_seconds,
+        )
 
     def close(self) -> None:
         self.threads.close()

@@ -178,7 +178,7 @@ CRON = """  - type: cron
 @pytest.mark.parametrize(
     ("trigger", "said"),
     [
-        pytest.param("", "yours keeps one replica, as Foresail does", id="nothing-wakes-it"),
+        pytest.param("", "yours keeps one replica: no trigger", id="nothing-wakes-it"),
         pytest.param(CRON, "Foresail keeps one replica: vLLM's", id="a-schedule-does"),
     ],
 )

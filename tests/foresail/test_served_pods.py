@@ -74,6 +74,17 @@ def test_a_pod_that_was_ready_again_after_a_time_without_shows_no_start(created:
     assert (pods.starting_seconds, pods.odd_starts) == (570, 1)
 
 
+@pytest.mark.parametrize("odd", [1, 3])
+def test_pods_that_were_ready_again_are_told_from_starts_where_they_are_the_more(odd: int) -> None:
+    pods = pods_of((BEGIN + 1, 180), *[(BEGIN + 2, 363_000)] * odd)
+
+    assert (pods.starts_seconds, pods.odd_starts) == ((180,), odd)
+
+
+def test_starts_of_over_an_hour_are_believed_where_there_are_no_others() -> None:
+    assert pods_of((BEGIN + 1, 4200), (BEGIN + 2, 4300)).starts_seconds == (4200, 4300)
+
+
 def test_where_only_old_pods_became_ready_again_no_start_is_known() -> None:
     pods = pods_of((BEGIN - 604_800, 604_900))
 

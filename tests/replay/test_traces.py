@@ -53,7 +53,8 @@ def test_requests_without_tokens_are_as_long_as_those_beside_them(tmp_path: Path
     np.testing.assert_equal(trace.prompt_tokens, [100.0, np.nan, 100.0, 100.0])
     np.testing.assert_equal(trace.output_tokens, [10.0, np.nan, np.nan, 10.0])
     assert trace.complaint() == (
-        "trace: 2 steps have requests and no tokens: they count as long as those beside them"
+        "trace: 2 steps have requests, and no prompt or no generated tokens: they count as long as"
+        " those beside them"
     )
     drawn = draw_input(trace, Platform(), seed=1)
     assert drawn.output_tokens.tolist() == pytest.approx([10.0] * len(drawn.output_tokens))

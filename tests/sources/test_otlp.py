@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -19,11 +20,14 @@ from scaler.scope import Scope
 from scaler.signals import Absent, Observation, Signal, Stale
 from scaler.sources import otlp
 from scaler.sources.catalogue import load, shipped
+from scaler.sources.held_bytes import HeldBytes
 from scaler.sources.otlp import BusyError, OtlpConfig, OtlpSource
 from scaler.sources.otlp_decoding import Decoder
 from scaler.sources.otlp_labels import ATTRIBUTES_MAX
 from scaler.sources.otlp_point import Decoded, UndecodableError
 from scaler.sources.otlp_series import PushedSeries
+from scaler.sources.refused_time import RefusedTime
+from scaler.sources.source_shares import SourceShares
 from tests.sources.otlp_requests import (
     DELTA,
     MODEL,
@@ -66,10 +70,11 @@ async def made(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Made]:
     def make(
         decode: Callable[[bytes], Decoded] = DECODER.decode,
         clock: Callable[[], float] | None = None,
+        shares: SourceShares | None = None,
         **config: object,
     ) -> OtlpSource:
         settings = OtlpConfig(name="telemetry", **config)  # type: ignore[arg-type]
-        sources.append(OtlpSource(settings, decode, PRESETS, clock or Wall()))
+        sources.append(OtlpSource(settings, decode, PRESETS, clock or Wall(), shares))
         return sources[-1]
 
     yield make
@@ -96,6 +101,23 @@ async def observed(
         seen = await feed.observe(now_seconds=now)
     assert seen is not None
     return seen
+
+
+@pytest.mark.parametrize(
+    ("shares", "why"),
+    [
+        pytest.param(
+            {"page_time": RefusedTime(burst_seconds=0.0, share=1e-6)}, "too much time", id="time"
+        ),
+        pytest.param({"series": HeldBytes(1000)}, "more series than fit", id="memory"),
+    ],
+)
+async def test_a_namespace_pays_for_what_is_made_of_its_samples(
+    made: Made, shares: dict[str, Any], why: str
+) -> None:
+    body = request(tokens("input", 900, at=100), tokens("output", 300, at=100))
+    with pytest.raises(SourceUnavailableError, match=why):
+        await observed(made(shares=SourceShares(**shares)), [(100, [body]), (115, [body])])
 
 
 def rates(seen: Observation) -> tuple[float | None, float | None]:

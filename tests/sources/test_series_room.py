@@ -18,7 +18,7 @@ MEBIBYTE = 2**20
 
 
 def reader_of(held: HeldBytes, namespace: str) -> ObservationReader:
-    room = SeriesRoom(held, namespace=namespace, source="pods")
+    room = SeriesRoom(held, namespace=namespace, source="pods", looks_kept=8)
     return ObservationReader(VLLM, model="m", room=room)
 
 
@@ -37,7 +37,7 @@ def test_new_series_in_each_look_are_refused_once_they_fill_the_memory(
     limits_exceeded: Callable[[], set[Limit]],
 ) -> None:
     reader = reader_of(HeldBytes(MEBIBYTE), "llm")
-    # A series of three short labels takes 1.2 KB and six texts of some 55 bytes: 690 fit.
+    # A series of three short labels takes 1.4 KB and six texts of some 55 bytes: 600 fit.
     assert reader.observe(page(400, at_seconds=0), now_seconds=0).value(Signal.RUNNING) == 400
 
     with pytest.raises(SourceUnavailableError, match=r"'llm' .* share of 1 MiB \(limits.series"):
