@@ -50,3 +50,15 @@ class AskedTooOftenError(SourceUnavailableError):
 
 class SourceMisconfiguredError(SourceError):
     """The source rejects the query until the settings or the trigger change."""
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """The error, for whoever keeps it: its frames, and those of what it came of, are let go.
+
+    A frame holds all that its function had at hand, such as the body that could not be read.
+    """
+    one: BaseException | None = error
+    while one is not None:
+        one.__traceback__ = None
+        one = one.__cause__ or one.__context__
+    return error

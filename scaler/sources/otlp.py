@@ -15,7 +15,7 @@ from time import perf_counter, thread_time
 from typing import Final
 
 from scaler.clock import Clock
-from scaler.errors import SourceUnavailableError
+from scaler.errors import SourceUnavailableError, without_frames
 from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
@@ -125,6 +125,7 @@ class OtlpSource:
             waiting.body = None
             self._waiting -= 1
             self._waiting_bytes -= len(body)
+            del waiting  # its error knows this frame: it would be a cycle that keeps the body
 
     def feed(self, *, preset: Preset, scope: Scope) -> Feed:
         """The feed of one workload.
@@ -151,7 +152,7 @@ class OtlpSource:
             try:
                 taken.set_result(self._took(body))
             except BaseException as error:  # noqa: BLE001 - the caller gets it
-                taken.set_exception(error)
+                taken.set_exception(without_frames(error))
             self._closed.wait(_REST * (perf_counter() - began))
 
     def _took(self, body: bytes) -> Decoded:

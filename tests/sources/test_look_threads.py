@@ -1,6 +1,8 @@
 """Threads that read pages: one of each namespace, in turn."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
@@ -94,3 +96,24 @@ def test_what_waits_is_cancelled_when_the_source_closes(threads: LookThreads) ->
     assert begun.result(60) is SEEN
     with pytest.raises(SourceUnavailableError, match="closed"):
         threads.submit("b", lambda: SEEN)
+
+
+def test_an_error_keeps_nothing_of_what_was_read(threads: LookThreads) -> None:
+    class Pages:
+        pass
+
+    read: list[weakref.ref[Pages]] = []
+
+    def fails() -> Observation:
+        pages = Pages()
+        read.append(weakref.ref(pages))
+        try:
+            int(str(pages))
+        except ValueError as error:
+            raise SourceUnavailableError(f"{pages} are too many") from error
+
+    failed = threads.submit("a", fails)
+
+    assert isinstance(failed.exception(60), SourceUnavailableError)
+    gc.collect()
+    assert read[0]() is None

@@ -1,6 +1,7 @@
 """GenAI metrics that the SDK's own encoder pushes: the same rates, by any name and temporality."""
 
 import asyncio
+import gc
 import gzip
 import threading
 import tracemalloc
@@ -538,3 +539,20 @@ def test_a_time_in_the_future_is_refused_and_said() -> None:
     decoded = DECODER.decode(request(tokens("input", 100, at=1000)))
     rejected = series.take(decoded, now_seconds=100)
     assert rejected == {"over 60 s in the future: set the sender's clock": 1}
+
+
+async def test_a_request_that_cannot_be_read_leaves_nothing_behind(made: Made) -> None:
+    bomb = gzip.compress(bytes(8 * 2**20))
+    source = made()
+    gc.collect()
+    gc.disable()  # what is in a cycle would stay until the next full collection
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            with suppress(UndecodableError):
+                await source.take(bytes([*bomb]))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert kept < 2**20
