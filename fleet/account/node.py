@@ -199,7 +199,8 @@ def _room(held: Held, gpus: int, free: float) -> list[float]:
     for gpu in held.dra:
         if gpu.out is None and held.out is None:
             room[at[gpu.name]] = 1.0 - gpu.taken
-    return room
+    # A claim may have a GPU that its driver offers no more: which one is free is not known then.
+    return room if sum(room) <= free + _NOISE else filled(gpus, free)
 
 
 def _remarks(held: Held, gpus: int, asked: float) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.fleet.objects import (
@@ -21,6 +21,9 @@ from tests.fleet.objects import (
 
 
 @settings(deadline=None)
+@example(  # a claim has a GPU that is in no slice any more
+    gpus=0, allocatable=0, slices=2, given_out={0, 2}, asks=[], replicas="1", ready=True
+)
 @given(
     gpus=st.integers(0, 16),
     allocatable=st.integers(0, 16),
