@@ -66,7 +66,7 @@ class LimitSettings(Part):
     """The most streams on one connection; KEDA holds two for each push trigger."""
     series_mebibytes_max: Count = SERIES_MEBIBYTES_MAX
     """The most memory, in MiB, of the series that sources of kind scrape and otlp keep from look to
-    look; a namespace that has more than its share is refused. Some 300 pods of vLLM take 64."""
+    look; a namespace that has more than its share is refused. Some 280 pods of vLLM take 64."""
     metadata_addresses: tuple[AddressPrefix, ...] = Field(
         default=(), description="a list of http or https addresses without credentials"
     )
