@@ -66,8 +66,6 @@ _TOKEN: Final = re.compile(
     r"|(?P<labels>\{[^}]*\})|(?P<range>\[[^\]]*\])|(?P<sign>[-+*/(),]))"
 )
 _MATCHER: Final = re.compile(r"""(?P<name>\w+)\s*(?:=~|!~|!=|=)\s*(?:"[^"]*"|'[^']*')""")
-_PARTS: Final = load("vllm").own_labels - {load("vllm").model_label, "engine"}
-"""Labels that tell parts of an engine's series from each other: `Seen` has their sums."""
 _OVER_TIME: Final[Mapping[str, Callable[[list[float]], float]]] = {
     "avg_over_time": lambda values: sum(values) / len(values),
     "max_over_time": max,
@@ -286,7 +284,10 @@ class _Parser:
         if self._peek()[0] != "labels":
             return
         _, matchers = self._tokens.popleft()
-        part = next((one for one in _MATCHER.finditer(matchers) if one["name"] in _PARTS), None)
+        engine = load("vllm")
+        # What tells parts of an engine's series from each other: `Seen` has their sums.
+        parts = engine.own_labels - {engine.model_label, "engine"}
+        part = next((one for one in _MATCHER.finditer(matchers) if one["name"] in parts), None)
         if part is not None:
             raise self._fault(part.group())
 
