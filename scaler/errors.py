@@ -9,9 +9,12 @@ ForesailError
 """
 
 from collections.abc import Collection
+from typing import TypeVar
 
 from scaler.limits import Limit
 from scaler.message_text import limited
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 class ForesailError(Exception):
@@ -52,13 +55,10 @@ class SourceMisconfiguredError(SourceError):
     """The source rejects the query until the settings or the trigger change."""
 
 
-def without_frames(error: BaseException) -> BaseException:
-    """The error, for whoever keeps it: its frames, and those of what it came of, are let go.
+def alone(error: _Error) -> _Error:
+    """The error, for whoever keeps it, without what led to it.
 
-    A frame holds all that its function had at hand, such as the body that could not be read.
+    The frames of a traceback hold whole answers, such as the body that could not be read.
     """
-    one: BaseException | None = error
-    while one is not None:
-        one.__traceback__ = None
-        one = one.__cause__ or one.__context__
-    return error
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

@@ -22,7 +22,7 @@ from typing import Final
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference
 from scaler.decision.tracker import PollResult
-from scaler.errors import SourceError, SourceUnavailableError
+from scaler.errors import SourceError, SourceUnavailableError, alone
 from scaler.evaluate import WorkloadPlan
 from scaler.limits import Limit, exceeded
 from scaler.serving.cycle_settings import PlanningSettings
@@ -284,16 +284,7 @@ def _poll_of(answer: Observation | Exception, at_seconds: float) -> PollResult:
         return PollResult(at_seconds=at_seconds, observation=answer)
     if not isinstance(answer, SourceError):
         raise answer
-    return PollResult(at_seconds=at_seconds, observation=None, failure=_alone(answer))
-
-
-def _alone(error: SourceError) -> SourceError:
-    """The error without what led to it: the frames of a traceback hold whole answers.
-
-    It is kept until the next look of its feed.
-    """
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
+    return PollResult(at_seconds=at_seconds, observation=None, failure=alone(answer))
 
 
 def _workloads_of(lives: Sequence[LiveFeed]) -> list[Reference]:

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from scaler.errors import SourceUnavailableError, without_frames
+from scaler.errors import SourceUnavailableError, alone
 from scaler.signals import Observation
 
 
@@ -27,7 +27,7 @@ class _Work:
         try:
             self.made.set_result(self.make())
         except BaseException as error:  # noqa: BLE001 - whoever waits for it gets it
-            self.made.set_exception(without_frames(error))  # a feed keeps it until its next look
+            self.made.set_exception(alone(error))  # a feed keeps it until its next look
 
 
 THREADS: Final = 4

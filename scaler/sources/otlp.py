@@ -15,7 +15,7 @@ from time import perf_counter, thread_time
 from typing import Final
 
 from scaler.clock import Clock
-from scaler.errors import SourceUnavailableError, without_frames
+from scaler.errors import SourceUnavailableError, alone
 from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
@@ -152,7 +152,7 @@ class OtlpSource:
             try:
                 taken.set_result(self._took(body))
             except BaseException as error:  # noqa: BLE001 - the caller gets it
-                taken.set_exception(without_frames(error))
+                taken.set_exception(alone(error))
             self._closed.wait(_REST * (perf_counter() - began))
 
     def _took(self, body: bytes) -> Decoded:
