@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import grpc
 import grpc.aio
@@ -22,6 +22,7 @@ from foresail.settings.otlp import OtlpSettings
 from scaler.errors import ForesailError
 from scaler.limits import Limit, exceeded
 from scaler.message_text import limited
+from scaler.serving.aborts import aborting_alone
 from scaler.serving.server import LISTENING_OPTIONS, TlsFiles, start_listening
 from scaler.serving.state_peers import PeerAddress
 from scaler.sources.otlp import BODY_BYTES_MAX, BusyError, OtlpSource
@@ -45,7 +46,7 @@ _LAST_CALLS_SECONDS: Final = 15.0
 """After that, for the calls under way: longer than a body may take."""
 _STOP_SECONDS: Final = 1.0
 
-Context = grpc.aio.ServicerContext[bytes, bytes]
+Context = grpc.aio.ServicerContext[Any, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ class _Receiver:
     peers: OtlpPeers | None
     posts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CALLS_MAX))
 
-    async def export(self, bodies: AsyncIterator[bytes], context: Context) -> bytes:
+    async def export(self, _: AsyncIterator[bytes], context: Context) -> bytes:
         """`MetricsService.Export`, with its body as it came.
 
         Served as a stream of one body: gRPC reads that of a plain call before it calls us, without
@@ -77,10 +78,10 @@ class _Receiver:
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, "this replica passed it on")
         try:
             async with asyncio.timeout(_BODY_SECONDS_MAX):
-                body = await anext(bodies, None)
+                body = await context.read()
         except TimeoutError:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, _late())
-        if body is None:
+        if body is grpc.aio.EOF:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a call without a body")
         try:
             return await self._taken(body, passes_on=passed_on_by is None)
@@ -142,7 +143,7 @@ class _Receiver:
         )
         # Without a deserializer gRPC gives the bytes as they came.
         export: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_unary_rpc_method_handler(
-            self.export
+            aborting_alone(self.export)
         )
         handlers = grpc.method_handlers_generic_handler(_SERVICE, {"Export": export})
         server.add_generic_rpc_handlers((handlers,))

@@ -16,6 +16,7 @@ import grpc.aio
 from typing_extensions import override
 
 from scaler.limits import Limit, exceeded
+from scaler.serving.aborts import aborting_alone
 from scaler.serving.clients import address_of, oldest_of_most
 
 BODY_SECONDS_MAX: Final = 10.0
@@ -46,8 +47,9 @@ class Bodies(grpc.aio.ServerInterceptor):
             return handler
         if handler.response_streaming:
 
-            async def many(bodies: AsyncIterator[Any], context: Context) -> None:
-                answers = handler.unary_stream(await self._read(bodies, context), context)
+            @aborting_alone
+            async def many(_: AsyncIterator[Any], context: Context) -> None:
+                answers = handler.unary_stream(await self._read(context), context)
                 if isawaitable(answers):  # it writes by itself
                     await answers
                     return
@@ -59,14 +61,15 @@ class Bodies(grpc.aio.ServerInterceptor):
                 many, handler.request_deserializer, handler.response_serializer
             )
 
-        async def one(bodies: AsyncIterator[Any], context: Context) -> Any:
-            return await handler.unary_unary(await self._read(bodies, context), context)
+        @aborting_alone
+        async def one(_: AsyncIterator[Any], context: Context) -> Any:
+            return await handler.unary_unary(await self._read(context), context)
 
         return grpc.stream_unary_rpc_method_handler(
             one, handler.request_deserializer, handler.response_serializer
         )
 
-    async def _read(self, bodies: AsyncIterator[Any], context: Context) -> Any:
+    async def _read(self, context: Context) -> Any:
         address = address_of(context.peer())
         if len(self._waiting) >= self._on_their_way_max:
             self._give_up_one(address)
@@ -74,14 +77,14 @@ class Bodies(grpc.aio.ServerInterceptor):
             async with asyncio.timeout(self._seconds_max) as patience:
                 self._waiting[patience] = address
                 try:
-                    body = await anext(bodies, None)
+                    body = await context.read()
                 finally:
                     self._waiting.pop(patience, None)
         except TimeoutError:
             exceeded(Limit.BODY_SECONDS)
             message = f"the message was not there within {self._seconds_max:g} s"
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, message)
-        if body is None:
+        if body is grpc.aio.EOF:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a call without a message")
         return body
 

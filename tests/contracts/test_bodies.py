@@ -1,7 +1,11 @@
 """Messages that do not arrive: they hold neither memory nor places without end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import ClassVar
+from weakref import ref
 
 import grpc
 import grpc.aio
@@ -9,24 +13,51 @@ import pytest
 
 from scaler.limits import Limit
 from scaler.rpc import externalscaler_pb2 as pb
-from scaler.serving.bodies import Bodies
+from scaler.serving.bodies import Bodies, Context
 
 pytestmark = pytest.mark.looptime(False)  # sockets need real time
 
 METHOD = "/externalscaler.ExternalScaler/IsActive"
 
 
+REFUSED = "refused"
+
+
+class Question:
+    """A message as the server has it; unlike one of protobuf, it can be watched."""
+
+    asked: ClassVar[list[ref["Question"]]] = []
+
+    def __init__(self, body: bytes) -> None:
+        self.name = pb.ScaledObjectRef.FromString(body).name
+        self.asked.append(ref(self))
+
+
 class Service:
     """Answers at once, and streams two answers; the first of them names the caller's object."""
 
-    async def one(self, request: pb.ScaledObjectRef, _: object) -> pb.IsActiveResponse:
-        return pb.IsActiveResponse(result=request.name == "a")
+    async def one(self, question: Question, context: Context) -> pb.IsActiveResponse:
+        if question.name == REFUSED:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such object")
+        return pb.IsActiveResponse(result=question.name == "a")
 
     async def many(
-        self, request: pb.ScaledObjectRef, _: object
+        self, question: Question, context: Context
     ) -> AsyncIterator[pb.IsActiveResponse]:
-        yield pb.IsActiveResponse(result=request.name == "a")
+        yield pb.IsActiveResponse(result=question.name == "a")
+        if question.name == REFUSED:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such object any more")
         yield pb.IsActiveResponse(result=False)
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Nothing looks for cycles, so what a call leaves in one stays."""
+    Question.asked.clear()
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture
@@ -37,10 +68,10 @@ async def start() -> AsyncIterator[Callable[[Bodies], Awaitable[grpc.aio.Channel
         server, service = grpc.aio.server(interceptors=[bodies]), Service()
         forms = {
             "IsActive": grpc.unary_unary_rpc_method_handler(
-                service.one, pb.ScaledObjectRef.FromString, pb.IsActiveResponse.SerializeToString
+                service.one, Question, pb.IsActiveResponse.SerializeToString
             ),
             "StreamIsActive": grpc.unary_stream_rpc_method_handler(
-                service.many, pb.ScaledObjectRef.FromString, pb.IsActiveResponse.SerializeToString
+                service.many, Question, pb.IsActiveResponse.SerializeToString
             ),
         }
         name = "externalscaler.ExternalScaler"
@@ -71,17 +102,38 @@ async def plain(channel: grpc.aio.Channel, name: str = "a") -> bool:
     return bool((await call(pb.ScaledObjectRef(name=name))).result)
 
 
+async def streamed(channel: grpc.aio.Channel, name: str) -> AsyncIterator[bool]:
+    call = channel.unary_stream(
+        METHOD.replace("IsActive", "StreamIsActive"),
+        pb.ScaledObjectRef.SerializeToString,
+        pb.IsActiveResponse.FromString,
+    )
+    async for one in call(pb.ScaledObjectRef(name=name)):
+        yield bool(one.result)
+
+
 async def test_plain_calls_and_their_streams_are_answered_as_before(
     start: Callable[[Bodies], Awaitable[grpc.aio.Channel]],
 ) -> None:
     channel = await start(Bodies())
     assert [await plain(channel, "a"), await plain(channel, "b")] == [True, False]
-    stream = channel.unary_stream(
-        METHOD.replace("IsActive", "StreamIsActive"),
-        pb.ScaledObjectRef.SerializeToString,
-        pb.IsActiveResponse.FromString,
-    )(pb.ScaledObjectRef(name="a"))
-    assert [one.result async for one in stream] == [True, False]
+    assert [one async for one in streamed(channel, "a")] == [True, False]
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("name", ["a", REFUSED])
+async def test_nothing_of_a_call_stays_when_it_ended(
+    start: Callable[[Bodies], Awaitable[grpc.aio.Channel]], name: str
+) -> None:
+    channel = await start(Bodies())
+    with suppress(grpc.aio.AioRpcError):
+        await plain(channel, name)
+    with suppress(grpc.aio.AioRpcError):
+        _ = [one async for one in streamed(channel, name)]
+    assert len(Question.asked) == 2
+    async with asyncio.timeout(60):
+        while any(question() for question in Question.asked):
+            await asyncio.sleep(0.001)  # a client has its answer before the server lets go
 
 
 async def test_a_message_that_is_not_there_in_time_ends_its_call(
