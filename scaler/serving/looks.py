@@ -192,7 +192,9 @@ class Looks:
         try:
             async with asyncio.timeout(limit):
                 feeds = [live.feed for live in lives]
-                return await lives[0].group.observe(feeds, now_seconds=at)
+                answers = await lives[0].group.observe(feeds, now_seconds=at)
+                # They wait for their turn to be planned for, and the last one for the next look.
+                return [alone(one) if isinstance(one, SourceError) else one for one in answers]
         except TimeoutError:
             exceeded(Limit.READ_SECONDS)
             return [SourceUnavailableError(f"no answer within {limit:g} s")] * len(lives)
@@ -284,7 +286,7 @@ def _poll_of(answer: Observation | Exception, at_seconds: float) -> PollResult:
         return PollResult(at_seconds=at_seconds, observation=answer)
     if not isinstance(answer, SourceError):
         raise answer
-    return PollResult(at_seconds=at_seconds, observation=None, failure=alone(answer))
+    return PollResult(at_seconds=at_seconds, observation=None, failure=answer)
 
 
 def _workloads_of(lives: Sequence[LiveFeed]) -> list[Reference]:

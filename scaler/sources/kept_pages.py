@@ -30,8 +30,9 @@ class KeptPages:
         self._lines_max = lines_max
         self._lines = self._bytes = self._shared = 0
         self._has_ended = False
-        self.failure: SourceUnavailableError | None = None
-        """Why the look comes to nothing: no further page is wanted."""
+        self._failure = ""
+        """Why the look comes to nothing; its message alone, because whoever raises an error that
+        is kept here adds the frames that hold the pages to it."""
 
     def add(self, lines: int, count: int) -> None:
         """Count lines that are kept from now on.
@@ -57,14 +58,18 @@ class KeptPages:
                 self._refuse(Limit.ANSWERS_OF_ALL, what)
         self.check()
 
+    def end(self, why: str) -> None:
+        """Let no further page be read: the look comes to nothing."""
+        self._failure = self._failure or why
+
     def check(self) -> None:
         """Let nothing more be read for a look that comes to nothing.
 
         Raises:
             SourceUnavailableError: it does.
         """
-        if self.failure is not None:
-            raise self.failure
+        if self._failure:
+            raise SourceUnavailableError(self._failure)
 
     def let_go(self) -> None:
         """Give back what was counted: nothing is kept any more."""
@@ -74,7 +79,6 @@ class KeptPages:
             self._shared = 0
 
     def _refuse(self, limit: Limit, what: str) -> None:
-        if self.failure is None:
+        if not self._failure:
             exceeded(limit)
-            message = f"source {self._source!r}: {what} on the pages of one workload"
-            self.failure = SourceUnavailableError(message)
+            self.end(f"source {self._source!r}: {what} on the pages of one workload")

@@ -15,7 +15,12 @@ from typing import Final
 
 import aiohttp
 
-from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
+from scaler.errors import (
+    SourceError,
+    SourceMisconfiguredError,
+    SourceUnavailableError,
+    alone,
+)
 from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
@@ -126,7 +131,7 @@ class ScrapeSource:
         try:
             return await self._fetched(target, names, namespace, kept)
         except SourceError as error:
-            return error
+            return alone(error)
         except aiohttp.ClientConnectorCertificateError as error:
             return SourceMisconfiguredError(f"{target.url}: TLS: {error.certificate_error}")
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -279,7 +284,7 @@ class _ScrapeFeed:
             try:
                 samples += self._samples(page, target, now_seconds)
             except SourceError as error:
-                failed[target.url] = error
+                failed[target.url] = alone(error)  # its frames know all samples, and it
         if failed and len(failed) == len(found.targets):
             first = next(iter(failed.values()))
             raise type(first)(f"source {name!r}: none of {len(failed)} targets answers; {first}")
@@ -314,8 +319,8 @@ class _ScrapeFeed:
                     return await self._source.lines(target, self._preset.spelled, namespace, kept)
             except SourceUnavailableError as error:
                 # Of the look: what its other pages show would be less than there is.
-                kept.failure = error
-                return error
+                kept.end(str(error))
+                return alone(error)
             except TimeoutError:
                 exceeded(Limit.READ_SECONDS)
                 return SourceUnavailableError(f"{target.url}: no answer {self._within}")

@@ -1,6 +1,7 @@
 """Pods' own pages, served on loopback: found, fetched, bounded, and aged when they go."""
 
 import asyncio
+import gc
 import gzip
 import itertools
 import socket
@@ -192,6 +193,24 @@ async def test_a_pod_that_does_not_answer_ages_and_is_remarked(
     assert soon.remarks == (f"1 of 2 targets do not answer: {url(pods[0])}",)
     assert late.value(Signal.RUNNING) == 4
     assert late.value(Signal.REPLICAS) == 1
+
+
+@pytest.mark.parametrize("status", [200, 500], ids=["too large together", "one does not answer"])
+async def test_a_look_that_fails_in_part_or_whole_leaves_nothing_of_its_pages(
+    pods: list[Pod], feed_of: Callable[..., Feed], status: int
+) -> None:
+    pods[0].status, pods[1].extra = status, series(100)
+    feed = feed_of(StaticTargets(*map(url, pods)), samples_of_all_max=103)
+    gc.collect()
+    gc.disable()  # what is in a cycle would stay until the next full collection
+    try:
+        with suppress(SourceUnavailableError):
+            await feed.observe(now_seconds=100)
+        async with asyncio.timeout(10):
+            while [one for one in gc.get_objects() if isinstance(one, KeptPages | Sample)]:
+                await asyncio.sleep(0.01)  # its thread may still be at its last step
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
