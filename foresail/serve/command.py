@@ -10,7 +10,13 @@ import structlog
 from foresail.api import service as api_service
 from foresail.ports.loopback import is_loopback
 from foresail.ports.open_connections import PortLimits
-from foresail.ports.process import end_on_fault, raise_open_files, spare_collector, stop_signalled
+from foresail.ports.process import (
+    collect_seldom,
+    end_on_fault,
+    raise_open_files,
+    spare_collector,
+    stop_signalled,
+)
 from foresail.serve.admission import tls_files
 from foresail.serve.answering import Answering
 from foresail.serve.planner_process import Planner
@@ -71,6 +77,8 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
         keeper = asyncio.create_task(front.keep(planner, log_level), name="planner")
         keeper.add_done_callback(end_on_fault)
         spare_collector()
+        collecting = asyncio.create_task(collect_seldom(), name="collect-seldom")
+        _ = stack.callback(collecting.cancel)
         front.server.serving(ready=True)
         front.accepting = True
         yield Ports(
