@@ -8,7 +8,6 @@ that the API server admits.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -24,6 +23,7 @@ from foresail.explain.decision_log import KeptOfWorkload
 from foresail.explain.workload import Account, account, format_time, in_force_at
 from foresail.ports.access import allowed, bearer_token
 from foresail.ports.open_connections import Handler, held_back
+from foresail.ports.packed_text import PackedText
 from foresail.ports.request_pace import DEBT_SECONDS_MAX, RequestPace
 from foresail.serve.exported import WorkloadCollector, WorkloadSnapshot
 from scaler.clock import Clock
@@ -65,26 +65,26 @@ class FrontState:
 class MetricsPage:
     """The page of metrics, made in a thread and kept for a while."""
 
-    body: bytes = b""
+    text: PackedText = field(default_factory=PackedText)
     fresh_until_seconds: float = float("-inf")
     until_seconds: float = float("-inf")
     """Later than that, where pages take more than their part of the time."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def current(
-        self, begin: Callable[[], Callable[[], bytes]], clock: Clock, kept_seconds: float
-    ) -> bytes:
+        self, begin: Callable[[], Callable[[], PackedText]], clock: Clock, kept_seconds: float
+    ) -> PackedText:
         """The page; where a new one is due, `begin` returns what makes it in a thread."""
         async with self.lock:
             begun = clock()
             if begun >= self.until_seconds:
-                self.body = await asyncio.to_thread(begin())
+                self.text = await asyncio.to_thread(begin())
                 took = clock() - begun
                 self.fresh_until_seconds = begun + kept_seconds
                 self.until_seconds = begun + max(kept_seconds, took / _SHARE_MAX)
             elif begun >= self.fresh_until_seconds:  # before it, a second Prometheus is usual
                 exceeded(Limit.METRICS_PAGE)
-            return self.body
+            return self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,14 +137,16 @@ class Pages:
             with held_back(request):
                 await self.health_pace.slow_down(address)
             return await handler(request)
-        counted = len(self._metrics_page.body) if request.path == "/metrics" else 0
+        text = self._metrics_page.text
+        counted = text.bytes_for(request) if request.path == "/metrics" else 0
         with held_back(request):
             admitted = await self.pace.admit(address, 1 + counted / _REQUEST_BYTES)
         if not admitted:
             return _beyond_pace()
         response = await handler(request)
-        if isinstance(response, web.Response) and isinstance(response.body, bytes):
-            self.pace.charge(address, max(0, len(response.body) - counted) / _REQUEST_BYTES)
+        if response.content_length is not None:
+            more = max(0, response.content_length - counted)
+            self.pace.charge(address, more / _REQUEST_BYTES)
         return response
 
     async def healthz(self, _: web.Request) -> web.Response:
@@ -168,20 +170,18 @@ class Pages:
             return web.Response(status=503, text=text)
         return web.Response(text="ok\n")
 
-    async def metrics(self, _: web.Request) -> web.Response:
-        def begin() -> Callable[[], bytes]:
+    async def metrics(self, request: web.Request) -> web.Response:
+        def begin() -> Callable[[], PackedText]:
             workloads = self.workloads.snapshot()
             return lambda: self._page_of(workloads)
 
         kept_seconds = min(METRICS_SECONDS, self.period_seconds / _LOOKS)
-        body = await self._metrics_page.current(begin, self.clock, kept_seconds)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        text = await self._metrics_page.current(begin, self.clock, kept_seconds)
+        return text.answer(request, CONTENT_TYPE_LATEST)
 
-    def _page_of(self, workloads: WorkloadSnapshot) -> bytes:
-        page = BytesIO()  # takes part for part: a call that copies all would hold every thread
-        for part in chain((self.front.metrics, generate_latest(self.registry)), workloads.text()):
-            _ = page.write(part)
-        return page.getvalue()
+    def _page_of(self, workloads: WorkloadSnapshot) -> PackedText:
+        own = (self.front.metrics, generate_latest(self.registry))
+        return PackedText(chain(own, workloads.text()))
 
     async def explain(self, request: web.Request) -> web.Response:
         namespace, name = request.match_info["namespace"], request.match_info["name"]

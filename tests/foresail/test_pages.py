@@ -10,11 +10,13 @@ from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
+from aiohttp.payload import Payload
 from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from foresail.ports.open_connections import PortLimits
+from foresail.ports.packed_text import PackedText
 from foresail.ports.request_pace import RequestPace
 from foresail.ports.sites import Sites
 from foresail.serve.exported import WorkloadCollector, WorkloadSnapshot
@@ -329,6 +331,12 @@ async def test_errors_that_say_why_are_current_and_old_answers_are_not() -> None
 # Who may see what.
 
 
+async def text_of(site: Site, request: web.Request) -> str:
+    body = (await site.pages.metrics(request)).body
+    assert isinstance(body, Payload)
+    return body.decode()
+
+
 @pytest.mark.parametrize(
     ("period_seconds", "kept_seconds"),
     [
@@ -344,17 +352,14 @@ async def test_a_page_of_metrics_is_made_off_the_loop_and_kept_for_seconds(
     site.ask("sound")
     request = make_mocked_request("GET", "/metrics")
 
-    first = (await site.pages.metrics(request)).body
+    first = await text_of(site, request)
     site.feeds["late"] = FakeFeed()
     site.ask("late")
-    assert (await site.pages.metrics(request)).body == first
+    assert await text_of(site, request) == first
     await asyncio.sleep(kept_seconds)
-    later = (await site.pages.metrics(request)).body
 
-    assert isinstance(first, bytes)
-    assert isinstance(later, bytes)
-    assert b"foresail_objects 1.0" in first
-    assert b"foresail_objects 2.0" in later
+    assert "foresail_objects 1.0" in first
+    assert "foresail_objects 2.0" in await text_of(site, request)
     assert not limits_exceeded(), "as two Prometheus ask"
 
 
@@ -363,17 +368,17 @@ async def test_a_page_of_metrics_that_takes_long_is_kept_for_longer_and_counted(
 ) -> None:
     page, now, made = MetricsPage(), [0.0], []
 
-    def begin() -> Callable[[], bytes]:
-        def work() -> bytes:
+    def begin() -> Callable[[], PackedText]:
+        def work() -> PackedText:
             now[0] += 2
             made.append(now[0])
-            return b"page"
+            return PackedText([b"page"])
 
         return work
 
     async def asked_at(seconds: float) -> None:
         now[0] = seconds
-        assert await page.current(begin, lambda: now[0], 5.0) == b"page"
+        assert (await page.current(begin, lambda: now[0], 5.0)).size == len("page")
 
     await asked_at(0)
     await asked_at(4.9)

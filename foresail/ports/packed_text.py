@@ -1,0 +1,78 @@
+"""A long text that is kept packed, and unpacked for a reader as that one takes it.
+
+A page of metrics about thousands of workloads has tens of megabytes of much the same lines, and
+readers that take nothing of it keep an old one each. Packed it has a twentieth of that.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Iterable
+from io import BytesIO
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
+from typing_extensions import override
+
+_LEVEL: Final = 1
+"""The fastest: a higher one takes twice the time for a third of the bytes less."""
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_PACKED_BYTES: Final = 2**12
+_PIECE_BYTES: Final = 2**16
+"""Unpacked at a time."""
+
+
+class PackedText:
+    """A text as gzip."""
+
+    def __init__(self, parts: Iterable[bytes] = ()) -> None:
+        """Pack the parts of a text. Takes as long as making them."""
+        packer, packed, size = zlib.compressobj(_LEVEL, wbits=_GZIP), BytesIO(), 0
+        for part in parts:
+            size += len(part)
+            _ = packed.write(packer.compress(part))
+        _ = packed.write(packer.flush())
+        self.packed: Final = packed.getvalue()
+        self.size: Final = size
+        """Of the text, in bytes."""
+
+    def bytes_for(self, request: web.Request) -> int:
+        """How many bytes answer the request."""
+        return len(self.packed) if _takes_gzip(request) else self.size
+
+    def answer(self, request: web.Request, content_type: str) -> web.Response:
+        """The text, packed for who takes that, as Prometheus does."""
+        headers = {hdrs.CONTENT_TYPE: content_type, hdrs.VARY: hdrs.ACCEPT_ENCODING}
+        if not _takes_gzip(request):
+            return web.Response(body=_Unpacked(self.packed, self.size), headers=headers)
+        return web.Response(body=self.packed, headers={**headers, hdrs.CONTENT_ENCODING: "gzip"})
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    """As aiohttp decides it."""
+    return "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower()
+
+
+class _Unpacked(Payload):
+    """A body that is unpacked while it is sent."""
+
+    def __init__(self, packed: bytes, size: int) -> None:
+        super().__init__(b"")
+        self._packed = packed
+        self._size = size
+
+    @override
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return zlib.decompress(self._packed, _GZIP).decode(encoding, errors)
+
+    @override
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        unpacker = zlib.decompressobj(_GZIP)
+        for begin in range(0, len(self._packed), _PACKED_BYTES):
+            part = self._packed[begin : begin + _PACKED_BYTES]
+            while part:
+                await writer.write(unpacker.decompress(part, _PIECE_BYTES))
+                await asyncio.sleep(0)  # a fast reader would keep the loop from all others
+                part = unpacker.unconsumed_tail
+        await writer.write(unpacker.flush())
