@@ -15,12 +15,11 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from typing_extensions import override
 
+from scaler.sources.packing import in_parts, unpacked
+
 _LEVEL: Final = 1
 """The fastest: a higher one takes twice the time for a third of the bytes less."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
-_PACKED_BYTES: Final = 2**12
-_PIECE_BYTES: Final = 2**16
-"""Unpacked at a time."""
 
 
 class PackedText:
@@ -68,11 +67,6 @@ class _Unpacked(Payload):
 
     @override
     async def write(self, writer: AbstractStreamWriter) -> None:
-        unpacker = zlib.decompressobj(_GZIP)
-        for begin in range(0, len(self._packed), _PACKED_BYTES):
-            part = self._packed[begin : begin + _PACKED_BYTES]
-            while part:
-                await writer.write(unpacker.decompress(part, _PIECE_BYTES))
-                await asyncio.sleep(0)  # a fast reader would keep the loop from all others
-                part = unpacker.unconsumed_tail
-        await writer.write(unpacker.flush())
+        for part in unpacked(in_parts(self._packed)):
+            await writer.write(part)
+            await asyncio.sleep(0)  # a fast reader would keep the loop from all others

@@ -14,7 +14,7 @@ _OPEN_FILES: Final = 10_240
 """macOS allows no more."""
 _OWN_FILES: Final = 256
 """Left to a process beside its clients: for sources, states and other processes."""
-FULL_PASS_SECONDS: Final = 300.0
+FULL_PASS_SECONDS: Final = 120.0
 _NEVER: Final = 2**31 - 1
 
 

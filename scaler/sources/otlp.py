@@ -22,7 +22,7 @@ from scaler.signals import Feed, Observation
 from scaler.sources.look_threads import OneLook
 from scaler.sources.otlp_point import Decoded, UndecodableError
 from scaler.sources.otlp_series import SERIES_LABEL, PushedSeries
-from scaler.sources.packing import unpacked
+from scaler.sources.packing import in_parts, unpacked
 from scaler.sources.page import listed
 from scaler.sources.preset import Preset
 from scaler.sources.reading import Limits, ObservationReader
@@ -167,7 +167,7 @@ class OtlpSource:
 def _unpacked(packed: bytes) -> bytes:
     body = bytearray()
     try:
-        for part in unpacked(packed):
+        for part in unpacked(in_parts(packed)):
             body += part
             if len(body) > BODY_BYTES_MAX:
                 raise _too_large()

@@ -1,7 +1,7 @@
 """Unpacks the bodies of answers. It blocks, and so has no place in an event loop."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 ENCODING: Final = "gzip"
@@ -11,20 +11,22 @@ PART_BYTES: Final = 2**16
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
-def unpacked(packed: bytes | bytearray) -> Iterator[bytes]:
-    """The parts of the body, none of them empty.
+def in_parts(packed: bytes | bytearray) -> Iterator[bytes]:
+    """The body in parts, as `unpacked` takes it."""
+    return (bytes(packed[at : at + PART_BYTES]) for at in range(0, len(packed), PART_BYTES))
+
+
+def unpacked(packed: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts of the body that these parts are, none of them empty.
 
     Raises:
         ValueError: it is damaged, or cut off.
     """
-    if not packed:
-        return
-    unpacker = zlib.decompressobj(_GZIP)
-    for start in range(0, len(packed), PART_BYTES):
-        rest = bytes(packed[start : start + PART_BYTES])
-        more = True
+    unpacker = None
+    for given in packed:
+        rest, more = given, True
         while rest or more:
-            if unpacker.eof:
+            if unpacker is None or unpacker.eof:
                 unpacker = zlib.decompressobj(_GZIP)  # a body may be of several members
             try:
                 part = unpacker.decompress(rest, PART_BYTES)
@@ -34,5 +36,5 @@ def unpacked(packed: bytes | bytearray) -> Iterator[bytes]:
             more = len(part) == PART_BYTES and not unpacker.eof
             if part:
                 yield part
-    if not unpacker.eof:
+    if unpacker is not None and not unpacker.eof:
         raise ValueError("cut off")

@@ -31,7 +31,7 @@ from scaler.sources.access import Tls
 from scaler.sources.connections import Connections, Parts, TooManyPartsError, parsing_seconds
 from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
 from scaler.sources.names import Names
-from scaler.sources.packing import ENCODING, unpacked
+from scaler.sources.packing import ENCODING, PART_BYTES, unpacked
 from scaler.sources.prometheus_response import (
     CURRENT_READ,
     LARGE_BYTES,
@@ -205,7 +205,7 @@ class Transport(BaseAdapter):
         packed, body = response.body, bytearray()
         refused = response.status_code != requests.codes.ok
         try:
-            for part in unpacked(packed):
+            for part in unpacked(self._given_back(packed, read)):
                 if len(body) > LARGE_BYTES:
                     read.wait_for_turn()
                 if not self._added(part, read, body, refused=refused):
@@ -218,8 +218,15 @@ class Transport(BaseAdapter):
             body.clear()  # as above
             packed.clear()
             raise
-        self._let_go(read, len(packed))
         return body
+
+    def _given_back(self, packed: bytearray, read: Read) -> Iterator[bytes]:
+        """The parts of a packed body, each held no more once it is taken."""
+        while packed:
+            part = bytes(packed[:PART_BYTES])
+            del packed[:PART_BYTES]
+            self._let_go(read, len(part))
+            yield part
 
     def _added(self, part: bytes, read: Read, body: bytearray, *, refused: bool) -> bool:
         """Add a part to a body, within the limits; False = no more of it is wanted."""

@@ -21,9 +21,10 @@ from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.limits import Limit
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Signal
+from scaler.sources import prometheus_transport
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
-from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
+from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX, HeldBytes
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.prometheus_feed import PrometheusFeed
@@ -249,6 +250,17 @@ async def test_a_packed_answer_gives_back_all_that_it_held(
     HELD.give_back("another", HELD_BYTES_MAX)
     assert not HELD.take("another", HELD_BYTES_MAX + 1)
     HELD.give_back("another", HELD_BYTES_MAX + 1)
+
+
+async def test_a_packed_answer_is_held_once_while_it_is_unpacked(
+    stub: Stub, feed_of: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = base64.b64encode(os.urandom(3 * 2**20)).decode()  # packed it has three quarters
+    body = json.dumps({**json.loads(waiting(9, at=95.0)), "noise": noise})
+    stub.packed = gzip.compress(body.encode())
+    monkeypatch.setattr(prometheus_transport, "HELD", HeldBytes(5 * 2**20))
+
+    assert (await feed_of(stub.url).observe(now_seconds=100)).value(Signal.WAITING) == 9
 
 
 async def test_an_answer_of_too_many_series_or_values_is_refused_before_it_takes_memory(
