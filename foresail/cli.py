@@ -113,7 +113,10 @@ def check_config(file: Path) -> None:
 
     Status 0: in order. Status 1: faults, one a line on stderr.
     """
+    from foresail.serve.command import refuse_open_plain_text
+
     settings = read(file)
+    refuse_open_plain_text(settings)
     names = ", ".join(source.name for source in settings.sources)
     click.echo(f"{file}: in order; sources: {names}")
 

@@ -5,6 +5,7 @@ readers that take nothing of it keep an old one each. Packed it has a twentieth 
 """
 
 import asyncio
+import re
 import zlib
 from collections.abc import Iterable
 from io import BytesIO
@@ -19,6 +20,7 @@ from scaler.sources.packing import in_parts, unpacked
 
 _LEVEL: Final = 1
 """The fastest: a higher one takes twice the time for a third of the bytes less."""
+_NEVER: Final = re.compile(r"q=0(\.0*)?")
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -49,8 +51,11 @@ class PackedText:
 
 
 def _takes_gzip(request: web.Request) -> bool:
-    """As aiohttp decides it."""
-    return "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower()
+    for one in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower().split(","):
+        coding, _, weight = one.replace(" ", "").partition(";")
+        if coding == "gzip":
+            return not _NEVER.fullmatch(weight)
+    return False
 
 
 class _Unpacked(Payload):

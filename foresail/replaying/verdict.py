@@ -56,6 +56,8 @@ def _as_good(as_good: list[Result], ours: Result, count: int) -> str:
 
 def _nearest(others: list[Result], ours: Result) -> str:
     nearest = max(others, key=lambda result: (_shown(result), -result.gpu_hours))
+    if len(others) == 1:
+        return f"The other rule shown was not in time as often: {_beside(nearest, ours)}."
     return (
         f"None of {len(others)} other rules shown was in time as often; the nearest was"
         f" {_beside(nearest, ours)}."

@@ -45,7 +45,7 @@ async def serve(settings: Settings, *, log_level: str) -> None:
     Raises:
         ForesailError: a port is taken, or a file or source cannot be used.
     """
-    _refuse_open_plain_text(settings)
+    refuse_open_plain_text(settings)
     raise_open_files(connections_max(settings))
     stop = stop_signalled()
     async with running(settings, log_level=log_level) as ports:
@@ -113,7 +113,7 @@ def connections_max(settings: Settings) -> int:
     return max(answering, planning)
 
 
-def _refuse_open_plain_text(settings: Settings) -> None:
+def refuse_open_plain_text(settings: Settings) -> None:
     """Refuse plain text off loopback, unless the settings ask for it by name.
 
     Raises:

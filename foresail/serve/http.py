@@ -279,8 +279,8 @@ def _never_asked(namespace: str, name: str, names: list[str]) -> web.Response:
         hint = f"did you mean {namespace}/{near}?"
     elif names:
         hint = (
-            f"it asked about other objects in this namespace ({len(names)}); does yours have this "
-            "server's address?"
+            f"other workloads of this namespace are known ({len(names)}); does your ScaledObject "
+            "have this server's address?"
         )
     else:
         hint = (

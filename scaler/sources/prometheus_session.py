@@ -248,6 +248,8 @@ def _unavailable(source: str, error: BaseException) -> SourceError:
     # EOF in the handshake: the server stops, or it asks for a client certificate.
     if isinstance(root, ssl.SSLError) and not isinstance(root, ssl.SSLEOFError):
         return SourceMisconfiguredError(f"{source}: TLS: {root}")
+    if isinstance(root, ConnectionRefusedError):
+        return SourceUnavailableError(f"{source}: connection refused; does it listen there?")
     return SourceUnavailableError(f"{source}: {str(root) or type(root).__name__}")
 
 

@@ -283,9 +283,14 @@ def test_settings_are_in_order(snippet: Snippet, tmp_path: Path) -> None:
 
 
 def whole(snippet: Snippet) -> str:
-    """The settings of a snippet, with the source that a part of them leaves out."""
-    source = "sources: [{name: main, prometheus: {url: 'http://prometheus:9090'}}]\n"
-    return snippet.text if "sources:" in snippet.text else snippet.text + source
+    """The settings of a snippet, with what a part of them leaves out."""
+    rest = {
+        "sources:": "sources: [{name: main, prometheus: {url: 'http://prometheus:9090'}}]\n",
+        "\nlisten:": "listen: {plainText: true}\n",
+    }
+    return snippet.text + "".join(
+        text for key, text in rest.items() if key not in "\n" + snippet.text
+    )
 
 
 @pytest.mark.parametrize("snippet", of(Kind.MANIFEST))

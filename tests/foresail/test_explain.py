@@ -630,7 +630,7 @@ async def test_every_account_is_json(looks: int) -> None:
     ("asked", "expected"),
     [
         pytest.param("llm/qwem", "; did you mean llm/qwen?", id="misspelt"),
-        pytest.param("llm/zebra", "it asked about other objects in this namespace (1)", id="one"),
+        pytest.param("llm/zebra", "other workloads of this namespace are known (1)", id="one"),
         pytest.param("prod/x", "it asked about nothing in this namespace; do your", id="other"),
     ],
 )

@@ -35,6 +35,10 @@ async def port() -> AsyncIterator[int]:
     ("headers", "encoding", "bytes_max"),
     [
         pytest.param({"Accept-Encoding": "identity"}, None, len(TEXT), id="plain"),
+        pytest.param({"Accept-Encoding": "gzip; q=0.0, br"}, None, len(TEXT), id="refused"),
+        pytest.param(
+            {"Accept-Encoding": "br, gzip;q=0.5"}, "gzip", len(TEXT) / 5, id="among others"
+        ),
         pytest.param({"Accept-Encoding": "gzip"}, "gzip", len(TEXT) / 5, id="as Prometheus asks"),
     ],
 )

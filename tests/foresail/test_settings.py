@@ -673,11 +673,18 @@ def test_there_is_no_default_among_several_sources_unless_one_is_named(tmp_path:
 
 
 def test_check_config_names_the_sources_of_a_file_in_order(tmp_path: Path) -> None:
-    path = file_of(tmp_path, MINIMAL)
+    path = file_of(tmp_path, MINIMAL + "listen: {plainText: true}\n")
 
     result = checked(path)
 
     assert (result.exit_code, result.output) == (0, f"{path}: in order; sources: main\n")
+
+
+def test_check_config_refuses_plain_text_for_everybody_as_serve_does(tmp_path: Path) -> None:
+    result = checked(file_of(tmp_path, MINIMAL))
+
+    assert result.exit_code == 1
+    assert "listen.grpc: 0.0.0.0:6500 is open to the network" in result.output
 
 
 def test_check_config_prints_one_line_a_fault_and_ends_with_1(tmp_path: Path) -> None:
