@@ -182,7 +182,7 @@ class Feed:
             ("warm", self._warm()),
             ("expect", self._expect()),
             ("launchers", self._ask_launchers()),
-            ("collector", self._spare_collector()),
+            ("collect-seldom", self._collect_seldom()),
         ]
         if self._events is not None:
             rest.append(("events", self._events.run()))
@@ -295,7 +295,7 @@ class Feed:
                 return
             await asyncio.sleep(left)
 
-    async def _spare_collector(self) -> None:
+    async def _collect_seldom(self) -> None:
         await self._complete.wait()
         spare_collector()
         await collect_seldom()

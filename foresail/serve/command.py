@@ -78,6 +78,7 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
         keeper.add_done_callback(end_on_fault)
         spare_collector()
         collecting = asyncio.create_task(collect_seldom(), name="collect-seldom")
+        collecting.add_done_callback(end_on_fault)
         _ = stack.callback(collecting.cancel)
         front.server.serving(ready=True)
         front.accepting = True

@@ -19,7 +19,7 @@ def aborting_alone(
 
     gRPC keeps the error of `context.abort` with the call, and the frames of its traceback know the
     call: each refused call would stay in memory, with its message, until Python looks for cycles.
-    It reads the messages by `context.read`, because the iterator is a cycle of its own.
+    The handler has to read with `context.read`: gRPC's iterator is a cycle of its own.
     """
 
     @wraps(handler)
@@ -28,6 +28,6 @@ def aborting_alone(
             return await handler(bodies, context)
         except grpc.aio.AbortError as error:
             _ = alone(error)
-            raise  # adds no frame, as `raise alone(error)` would
+            raise  # unlike `raise alone(error)`, this adds no frame
 
     return called

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import structlog
 
 from scaler.decision.answers import Reference
+from scaler.errors import alone
 from scaler.serving.metrics import PlanningMetrics
 
 log = structlog.get_logger()
@@ -26,6 +27,7 @@ def contained(
     """
     try:
         yield
-    except Exception:
+    except Exception as error:
         metrics.cycle_errors.inc()
         log.exception(event, workloads=[str(reference) for reference in workloads])
+        _ = alone(error)  # a future of its look may keep it

@@ -193,7 +193,7 @@ class Looks:
             async with asyncio.timeout(limit):
                 feeds = [live.feed for live in lives]
                 answers = await lives[0].group.observe(feeds, now_seconds=at)
-                # They wait for their turn to be planned for, and the last one for the next look.
+                # They wait for their turn to be planned for, and their frames hold what was read.
                 return [alone(one) if isinstance(one, SourceError) else one for one in answers]
         except TimeoutError:
             exceeded(Limit.READ_SECONDS)

@@ -31,8 +31,8 @@ class KeptPages:
         self._lines = self._bytes = self._shared = 0
         self._has_ended = False
         self._failure = ""
-        """Why the look comes to nothing; its message alone, because whoever raises an error that
-        is kept here adds the frames that hold the pages to it."""
+        """Why the look comes to nothing. It is no error: the frames that raise one hold the pages,
+        and would stay with it."""
 
     def add(self, lines: int, count: int) -> None:
         """Count lines that are kept from now on.
@@ -58,8 +58,8 @@ class KeptPages:
                 self._refuse(Limit.ANSWERS_OF_ALL, what)
         self.check()
 
-    def end(self, why: str) -> None:
-        """Let no further page be read: the look comes to nothing."""
+    def fail(self, why: str) -> None:
+        """Let no further page be read: the look comes to nothing. The first reason stays."""
         self._failure = self._failure or why
 
     def check(self) -> None:
@@ -81,4 +81,4 @@ class KeptPages:
     def _refuse(self, limit: Limit, what: str) -> None:
         if not self._failure:
             exceeded(limit)
-            self.end(f"source {self._source!r}: {what} on the pages of one workload")
+            self.fail(f"source {self._source!r}: {what} on the pages of one workload")

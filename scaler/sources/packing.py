@@ -11,9 +11,9 @@ PART_BYTES: Final = 2**16
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
-def in_parts(packed: bytes | bytearray) -> Iterator[bytes]:
-    """The body in parts, as `unpacked` takes it."""
-    return (bytes(packed[at : at + PART_BYTES]) for at in range(0, len(packed), PART_BYTES))
+def in_parts(packed: bytes, count: int = PART_BYTES) -> Iterator[bytes]:
+    """The body in parts of so many bytes, as `unpacked` takes it."""
+    return (packed[at : at + count] for at in range(0, len(packed), count))
 
 
 def unpacked(packed: Iterable[bytes]) -> Iterator[bytes]:

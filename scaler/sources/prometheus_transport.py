@@ -144,7 +144,8 @@ class Transport(BaseAdapter):
         """Count what the read took in vain, and parts that took the loop longer than usual."""
         spent = read.parsing_seconds if read.parsing_seconds > _PARSING_SECONDS else 0.0
         received = 0
-        if read.is_oversized or (read.has_failed and read.held_bytes > LARGE_BYTES):
+        is_large = max(read.held_bytes, read.received_bytes) > LARGE_BYTES
+        if read.is_oversized or (read.has_failed and is_large):
             spent += thread_seconds
             received = read.received_bytes
         if spent:
@@ -226,6 +227,7 @@ class Transport(BaseAdapter):
             part = bytes(packed[:PART_BYTES])
             del packed[:PART_BYTES]
             self._let_go(read, len(part))
+            read.check_time()
             yield part
 
     def _added(self, part: bytes, read: Read, body: bytearray, *, refused: bool) -> bool:

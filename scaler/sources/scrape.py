@@ -284,7 +284,7 @@ class _ScrapeFeed:
             try:
                 samples += self._samples(page, target, now_seconds)
             except SourceError as error:
-                failed[target.url] = alone(error)  # its frames know all samples, and it
+                failed[target.url] = alone(error)  # else a cycle: this frame is of its traceback
         if failed and len(failed) == len(found.targets):
             first = next(iter(failed.values()))
             raise type(first)(f"source {name!r}: none of {len(failed)} targets answers; {first}")
@@ -319,7 +319,7 @@ class _ScrapeFeed:
                     return await self._source.lines(target, self._preset.spelled, namespace, kept)
             except SourceUnavailableError as error:
                 # Of the look: what its other pages show would be less than there is.
-                kept.end(str(error))
+                kept.fail(str(error))
                 return alone(error)
             except TimeoutError:
                 exceeded(Limit.READ_SECONDS)

@@ -293,11 +293,23 @@ async def test_a_request_beyond_the_pace_is_told_so_and_when_to_come_again() -> 
     assert refused.keep_alive is False
 
 
-async def test_a_long_page_counts_as_many_requests_from_the_second_on() -> None:
+LONG = b"x" * 4 * 2**18
+
+
+@pytest.mark.parametrize(
+    "respond",
+    [
+        pytest.param(lambda _: web.Response(body=LONG), id="as it is"),
+        pytest.param(lambda one: PackedText([LONG]).answer(one, "text/plain"), id="unpacked"),
+    ],
+)
+async def test_a_long_page_counts_as_many_requests_from_the_second_on(
+    respond: Callable[[web.Request], web.Response],
+) -> None:
     pages = replace(Site({}).pages, pace=RequestPace(a_second=1, at_once=10))
 
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=b"x" * 4 * 2**18)
+    async def answer(request: web.Request) -> web.Response:
+        return respond(request)
 
     statuses = [(await pages.paced(of("a"), answer)).status for _ in range(3)]
     assert statuses == [200, 200, 429]  # five each

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from scaler.errors import SourceUnavailableError
+from scaler.errors import SourceError, SourceUnavailableError
 from scaler.limits import Limit
 from scaler.scope import Scope
 from scaler.signals import Feed, Signal
@@ -103,6 +103,17 @@ async def test_an_answer_in_tiny_parts_counts_for_its_namespace() -> None:
         with pytest.raises(SourceUnavailableError, match="for namespace 'hostile' were too large"):
             await feed(source, "hostile").observe(now_seconds=NOW)
     server.close()
+
+
+@pytest.mark.looptime(False)
+@pytest.mark.parametrize("end", [b"", b"no gzip"], ids=["whole", "damaged"])
+async def test_a_large_packed_answer_of_nothing_counts_for_its_namespace(end: bytes) -> None:
+    stub = Stub(packed=gzip.compress(b"") * 2**16 + end)  # each of them is 20 bytes of nothing
+    async with serving(stub), source_at(stub, RefusedTime(burst_seconds=0.0)) as source:
+        with pytest.raises(SourceError):
+            await feed(source, "hostile").observe(now_seconds=NOW)
+        with pytest.raises(SourceUnavailableError, match="for namespace 'hostile' were too large"):
+            await feed(source, "hostile").observe(now_seconds=NOW)
 
 
 def feed(source: PrometheusSource, namespace: str) -> Feed:
