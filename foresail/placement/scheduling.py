@@ -26,12 +26,7 @@ from foresail.placement.placement_events import PlacementEvents
 from foresail.placement.scheduling_metrics import PlacementCollector
 from foresail.ports.access import on_this_machine
 from foresail.ports.limits_seen import LimitCollector
-from foresail.ports.process import (
-    collect_seldom,
-    end_on_fault,
-    spare_collector,
-    stop_signalled,
-)
+from foresail.ports.process import collect_seldom, end_on_fault, spare_collector, stop_signalled
 from foresail.ports.sites import Sites
 from foresail.prices import price_list
 from scaler.errors import ForesailError

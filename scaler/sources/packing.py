@@ -8,7 +8,8 @@ ENCODING: Final = "gzip"
 """What is asked for, and read."""
 PART_BYTES: Final = 2**16
 """Unpacked at once: whoever counts the parts can stop a small body that unpacks to a huge one."""
-_GZIP: Final = 16 + zlib.MAX_WBITS
+WBITS: Final = 16 + zlib.MAX_WBITS
+"""By which zlib knows gzip."""
 
 
 def in_parts(packed: bytes, count: int = PART_BYTES) -> Iterator[bytes]:
@@ -27,7 +28,7 @@ def unpacked(packed: Iterable[bytes]) -> Iterator[bytes]:
         rest, more = given, True
         while rest or more:
             if unpacker is None or unpacker.eof:
-                unpacker = zlib.decompressobj(_GZIP)  # a body may be of several members
+                unpacker = zlib.decompressobj(WBITS)  # a body may be of several members
             try:
                 part = unpacker.decompress(rest, PART_BYTES)
             except zlib.error as error:

@@ -15,12 +15,7 @@ from typing import Final
 
 import aiohttp
 
-from scaler.errors import (
-    SourceError,
-    SourceMisconfiguredError,
-    SourceUnavailableError,
-    alone,
-)
+from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError, alone
 from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
